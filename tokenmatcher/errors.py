@@ -1,0 +1,12 @@
+"""The one exception that a user is meant to read."""
+
+
+class UserError(Exception):
+    """Something outside the program is wrong: a path, a file's content, a flag.
+
+    Its text is a single line that names the file or flag. The entry scripts print that line
+    and exit with status 2 (see `tokenmatcher.cli.run`); library callers may catch it.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(" ".join(message.split()))

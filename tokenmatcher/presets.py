@@ -1,0 +1,304 @@
+"""Every number of the method, once, with its source.
+
+A `Recipe` is a handful of frozen groups. `PRESETS["sysu"]["paper"]` and `PRESETS["regdb"]["paper"]` are the
+paper's; the `"demo"` ones are for rendered people on a laptop. Each leaf field is also a command-line flag
+(`tokenmatcher.cli`), so a field that nothing reads is a test failure.
+
+Sources: [P] the paper and its supplement, [C] the published code, [D] decided here.
+A pair (a, b) holds for stage 1 and stage 2; on the command line one value sets both.
+
+Paper, SYSU-MM01:  sh run_train_sysu.sh    all-search rank-1 65.07, mAP 62.79 (the authors' figures)
+Paper, RegDB:      sh run_train_regdb.sh   visible to infrared rank-1 92.96, mAP 86.32 (the authors' figures)
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Any
+
+from tokenmatcher.errors import UserError
+
+
+def _number(default: Any, text: str, *, choices: tuple[str, ...] | None = None) -> Any:
+    return field(default=default, metadata={"help": text, "choices": choices})
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """network"""
+
+    height: int = _number(384, "image height, pixels [P]")
+    width: int = _number(128, "image width, pixels [P]")
+    patch_size: int = _number(16, "patch side, pixels [P]")
+    stem_channels: int = _number(64, "channels of the conv stems [C]")
+    embed_dim: int = _number(768, "token width [P]")
+    depth: int = _number(12, "transformer blocks [P]")
+    num_heads: int = _number(12, "attention heads [P]")
+    mlp_ratio: float = _number(4.0, "hidden width of a block's MLP over the token width [P]")
+    num_tokens: int = _number(4, "class tokens T; SYSU 4, RegDB 6 [P]")
+    drop_path: float = _number(0.3, "stochastic depth of the last block, rising linearly from 0 [C]")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig:
+    """batches and augmentation"""
+
+    resize: str = _number(
+        "bicubic", "interpolation of training images; SYSU bicubic, RegDB bilinear [C]", choices=("bicubic", "bilinear")
+    )
+    batch_size: int = _number(
+        128, "images of each modality in a step; visible: half of them plain, half their channel twins [P]"
+    )
+    num_instances: int = _number(16, "images per pseudo identity in a batch [P]")
+    jitter: float = _number(0.5, "colour jitter: brightness, contrast, saturation and hue, each up to this [C]")
+    jitter_everywhere: bool = _number(
+        False, "in stage 1 jitter every image, not the channel twins alone; SYSU no, RegDB yes [C]"
+    )
+    pad: int = _number(10, "padding before the random crop, pixels [C]")
+    flip_prob: float = _number(0.5, "probability of mirroring [C]")
+    erase_prob: float = _number(0.5, "probability of random erasing [C]")
+    erase_area: tuple[float, float] = _number((0.02, 0.4), "erased share of the image, least and most [C]")
+    erase_aspect: tuple[float, float] = _number((0.3, 3.3), "height over width of the erased box, least and most [C]")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClusterConfig:
+    """pseudo labels"""
+
+    k1: int = _number(30, "nearest neighbours of the k-reciprocal sets, the image itself included [C]")
+    k2: int = _number(6, "neighbours over which the k-reciprocal vectors are averaged; 1: none [C]")
+    eps: float = _number(0.6, "DBSCAN radius, Jaccard distance 0..1; SYSU 0.6, RegDB 0.2 [P]")
+    min_samples: int = _number(4, "DBSCAN: images within eps that make a core [C]")
+
+
+@dataclass(frozen=True, kw_only=True)
+class MiningConfig:
+    """diverse-token neighbours and cluster matching"""
+
+    neighbour_ratio: float = _number(0.9, "a candidate's similarity must exceed this share of the row's largest [P]")
+    votes: int = _number(4, "class tokens that must agree on a neighbour; SYSU 4 of 4, RegDB 6 of 6 [P]")
+    match_capacity: int = _number(2, "clusters that one cluster of the other modality may be matched to, lambda [P]")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LossConfig:
+    """losses and memories"""
+
+    temperature: float = _number(0.05, "softmax temperature of every contrastive term [P]")
+    momentum: float = _number(0.2, "cluster memory, share kept at an update, stage 1; SYSU 0.2, RegDB 0.8 [C]")
+    mixed_momentum: float = _number(0.8, "the same for the shared memories of stage 2 [C]")
+    fusion_momentum: float = _number(0.2, "the same for the memory that homogeneous fusion reads [C]")
+    lambda_diversity: float = _number(1.0, "weight of the token diversity loss [P]")
+    lambda_neighbour: float = _number(0.4, "weight of the neighbour loss, beta 2 [P]")
+    lambda_cross: float = _number(0.5, "weight of the cross-modality loss, beta 1; SYSU 0.5, RegDB 0.1 [P]")
+    lambda_fusion: float = _number(0.03, "weight of homogeneous fusion, beta 3; SYSU 0.03, RegDB 0.01 [P]")
+    lambda_fusion_late: float = _number(0.12, "the same once --fusion-late-epoch is past; SYSU 0.12 [C]")
+    fusion_late_epoch: int = _number(35, "last stage 2 epoch, counted from 0, with the first fusion weight [C]")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScheduleConfig:
+    """schedule of stage 1 and stage 2"""
+
+    optimizer: str = _number("sgd", "optimiser [C]", choices=("sgd", "adamw"))
+    sgd_momentum: float = _number(0.9, "momentum of SGD [C]")
+    weight_decay: float = _number(5e-4, "weight decay [C]")
+    epochs: tuple[int, int] = _number((50, 50), "epochs of stage 1 and stage 2; RegDB 35 [P]")
+    iters: tuple[int, int] = _number((200, 200), "steps an epoch; RegDB 100 [C]")
+    lr: tuple[float, float] = _number((3.5e-4, 3.5e-5), "learning rate at the start; RegDB 3.5e-5 in both stages [P]")
+    lr_min: tuple[float, float] = _number((1e-6, 1e-7), "learning rate at the cosine's end; RegDB 1e-7 in both [C]")
+    eval_start: int = _number(7, "first epoch, counted from 0, after which the test is run [C]")
+    eval_every: int = _number(1, "epochs between tests; the last epoch is always tested [C]")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CameraConfig:
+    """camera stage (SYSU-MM01 only)"""
+
+    camera_eps: tuple[float, ...] = _number((0.2, 0.2, 0.6, 0.5, 0.5, 0.2), "DBSCAN radius of cameras 1 to 6 [C]")
+    camera_k1: int = _number(30, "as --k1, within one camera [C]")
+    camera_k2: int = _number(6, "as --k2, within one camera [C]")
+    camera_epochs_visible: int = _number(20, "epochs for each visible camera [C]")
+    camera_epochs_infrared: int = _number(25, "epochs for each infrared camera [C]")
+    camera_schedule_epochs: int = _number(50, "epochs that the cosine is laid out for [C]")
+    camera_iters: int = _number(50, "steps an epoch [C]")
+    camera_batch_size: int = _number(128, "images in a step [C]")
+    camera_lr: float = _number(3.5e-4, "learning rate at the start [C]")
+    camera_lr_min: float = _number(1e-6, "learning rate at the cosine's end [C]")
+    camera_keep_from: int = _number(10, "first epoch, counted from 0, whose labels may be kept [C]")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """Every number of one run, by topic."""
+
+    model: ModelConfig = field(default_factory=ModelConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    clusters: ClusterConfig = field(default_factory=ClusterConfig)
+    mining: MiningConfig = field(default_factory=MiningConfig)
+    losses: LossConfig = field(default_factory=LossConfig)
+    schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
+    camera: CameraConfig = field(default_factory=CameraConfig)
+
+    def __post_init__(self) -> None:
+        _check(self)
+
+    def to_dict(self) -> dict[str, dict[str, Any]]:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, dict[str, Any]]) -> Recipe:
+        """The inverse of `to_dict`, also from JSON, where tuples have become lists.
+
+        Raises:
+            UserError: a group or field is missing, unknown or out of range.
+        """
+        groups: dict[str, Any] = {}
+        for group in fields(cls):
+            kind = type(getattr(PAPER_SYSU, group.name))
+            given = values.get(group.name)
+            known = {leaf.name for leaf in fields(kind)}
+            if not isinstance(given, dict) or set(given) != known:
+                raise UserError(f"configuration: group {group.name!r} must hold exactly {', '.join(sorted(known))}")
+            groups[group.name] = kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in given.items()})
+        return cls(**groups)
+
+    def override(self, values: dict[str, Any]) -> Recipe:
+        """A copy with the named leaf fields replaced, whichever group they are in."""
+        changed = {}
+        for group in fields(self):
+            config = getattr(self, group.name)
+            mine = {leaf.name: values[leaf.name] for leaf in fields(config) if leaf.name in values}
+            changed[group.name] = replace(config, **mine)
+        return replace(self, **changed)
+
+    def differences(self, other: Recipe) -> list[str]:
+        """`field: mine (other: theirs)` for every leaf that differs."""
+        lines = []
+        for group in fields(self):
+            mine, theirs = getattr(self, group.name), getattr(other, group.name)
+            for leaf in fields(mine):
+                a, b = getattr(mine, leaf.name), getattr(theirs, leaf.name)
+                if a != b:
+                    lines.append(f"{leaf.name}: {a} (other: {b})")
+        return lines
+
+
+def _check(recipe: Recipe) -> None:
+    model, data, losses, schedule = recipe.model, recipe.data, recipe.losses, recipe.schedule
+    rules = [
+        (model.height % model.patch_size == 0, "--height must be a multiple of --patch-size"),
+        (model.width % model.patch_size == 0, "--width must be a multiple of --patch-size"),
+        (model.patch_size % 2 == 0 and model.patch_size >= 2, "--patch-size must be even: the stem halves the image"),
+        (model.embed_dim % model.num_heads == 0, "--embed-dim must be a multiple of --num-heads"),
+        (model.stem_channels % 2 == 0, "--stem-channels must be even: half of them are instance-normalised"),
+        (model.num_tokens >= 2, "--num-tokens must be at least 2"),
+        (model.depth >= 1, "--depth must be at least 1"),
+        (0 <= model.drop_path < 1, "--drop-path must lie in [0, 1)"),
+        (data.num_instances >= 2, "--num-instances must be at least 2"),
+        (
+            data.batch_size % (2 * data.num_instances) == 0 and data.batch_size > 0,
+            "--batch-size must be a multiple of twice --num-instances",
+        ),
+        (0 <= data.jitter <= 0.5, "--jitter must lie in 0..0.5: hue turns by at most half a circle"),
+        (data.pad >= 0, "--pad must not be negative"),
+        (0 <= data.flip_prob <= 1, "--flip-prob must lie in 0..1"),
+        (0 <= data.erase_prob <= 1, "--erase-prob must lie in 0..1"),
+        (0 < data.erase_area[0] <= data.erase_area[1] < 1, "--erase-area needs 0 < least <= most < 1"),
+        (0 < data.erase_aspect[0] <= data.erase_aspect[1], "--erase-aspect needs 0 < least <= most"),
+        (recipe.clusters.k1 >= 2, "--k1 must be at least 2"),
+        (1 <= recipe.clusters.k2 <= recipe.clusters.k1, "--k2 must lie in 1..k1"),
+        (1 <= recipe.camera.camera_k2 <= recipe.camera.camera_k1, "--camera-k2 must lie in 1..camera-k1"),
+        (recipe.camera.camera_k1 >= 2, "--camera-k1 must be at least 2"),
+        (0 < recipe.clusters.eps < 1, "--eps must lie between 0 and 1: it is a Jaccard distance"),
+        (all(0 < eps < 1 for eps in recipe.camera.camera_eps), "--camera-eps must lie between 0 and 1"),
+        (len(recipe.camera.camera_eps) == 6, "--camera-eps needs six values, cameras 1 to 6"),
+        (recipe.clusters.min_samples >= 1, "--min-samples must be at least 1"),
+        (0 < recipe.mining.neighbour_ratio < 1, "--neighbour-ratio must lie between 0 and 1"),
+        (1 <= recipe.mining.votes <= model.num_tokens, "--votes must lie in 1..num-tokens"),
+        (recipe.mining.match_capacity >= 1, "--match-capacity must be at least 1"),
+        (losses.temperature > 0, "--temperature must be positive"),
+        (
+            all(0 <= m < 1 for m in (losses.momentum, losses.mixed_momentum, losses.fusion_momentum)),
+            "--momentum, --mixed-momentum and --fusion-momentum must lie in [0, 1)",
+        ),
+        (all(n >= 1 for n in schedule.epochs), "--epochs must be at least 1"),
+        (all(n >= 1 for n in schedule.iters), "--iters must be at least 1"),
+        (all(lr > 0 for lr in schedule.lr), "--lr must be positive"),
+        (schedule.eval_every >= 1, "--eval-every must be at least 1"),
+        (recipe.camera.camera_iters >= 1, "--camera-iters must be at least 1"),
+        (
+            recipe.camera.camera_batch_size % data.num_instances == 0 and recipe.camera.camera_batch_size > 0,
+            "--camera-batch-size must be a multiple of --num-instances",
+        ),
+        (
+            0
+            <= recipe.camera.camera_keep_from
+            < min(recipe.camera.camera_epochs_visible, recipe.camera.camera_epochs_infrared),
+            "--camera-keep-from must come before the last camera epoch",
+        ),
+    ]
+    for holds, message in rules:
+        if not holds:
+            raise UserError(message)
+
+
+PAPER_SYSU = Recipe()
+
+PAPER_REGDB = PAPER_SYSU.override(
+    {
+        "num_tokens": 6,
+        "resize": "bilinear",
+        "jitter_everywhere": True,
+        "eps": 0.2,
+        "votes": 6,
+        "momentum": 0.8,
+        "lambda_cross": 0.1,
+        "lambda_fusion": 0.01,
+        "lambda_fusion_late": 0.01,
+        "epochs": (35, 35),
+        "iters": (100, 100),
+        "lr": (3.5e-5, 3.5e-5),
+        "lr_min": (1e-7, 1e-7),
+    }
+)
+
+_DEMO = {
+    "height": 96,
+    "width": 32,
+    "patch_size": 8,
+    "stem_channels": 32,
+    "embed_dim": 128,
+    "depth": 4,
+    "num_heads": 4,
+    "drop_path": 0.1,
+    "batch_size": 64,
+    "num_instances": 8,
+    "pad": 4,
+    "k1": 15,
+    "eps": 0.45,
+    "optimizer": "adamw",
+    "epochs": (5, 12),
+    "iters": (30, 30),
+    "lr": (1e-4, 1e-4),
+    "lr_min": (1e-6, 1e-6),
+    "eval_start": 100,
+    "camera_eps": (0.45,) * 6,
+    "camera_k1": 8,
+    "camera_k2": 3,
+    "camera_epochs_visible": 2,
+    "camera_epochs_infrared": 2,
+    "camera_schedule_epochs": 4,
+    "camera_iters": 10,
+    "camera_batch_size": 64,
+    "camera_lr": 1e-4,
+    "camera_keep_from": 0,
+}
+
+PRESETS: dict[str, dict[str, Recipe]] = {
+    "sysu": {"paper": PAPER_SYSU, "demo": PAPER_SYSU.override(_DEMO)},
+    "regdb": {
+        "paper": PAPER_REGDB,
+        "demo": PAPER_REGDB.override({**_DEMO, "num_tokens": 4, "votes": 4}),
+    },
+}
