@@ -89,8 +89,8 @@ class LossConfig:
     mixed_momentum: float = _number(0.8, "the same for the shared memories of stage 2 [C]")
     fusion_momentum: float = _number(0.2, "the same for the memory that homogeneous fusion reads [C]")
     lambda_diversity: float = _number(1.0, "weight of the token diversity loss [P]")
-    lambda_neighbour: float = _number(0.4, "weight of the neighbour loss, beta 2 [P]")
-    lambda_cross: float = _number(0.5, "weight of the cross-modality loss, beta 1; SYSU 0.5, RegDB 0.1 [P]")
+    lambda_neighbour: float = _number(0.5, "weight of the neighbour loss, beta 2; SYSU 0.5, RegDB 0.1 [P]")
+    lambda_cross: float = _number(0.4, "weight of the cross-modality loss, beta 1 [P]")
     lambda_fusion: float = _number(0.03, "weight of homogeneous fusion, beta 3; SYSU 0.03, RegDB 0.01 [P]")
     lambda_fusion_late: float = _number(0.12, "the same once --fusion-late-epoch is past; SYSU 0.12 [C]")
     fusion_late_epoch: int = _number(35, "last stage 2 epoch, counted from 0, with the first fusion weight [C]")
@@ -107,6 +107,11 @@ class ScheduleConfig:
     iters: tuple[int, int] = _number((200, 200), "steps an epoch; RegDB 100 [C]")
     lr: tuple[float, float] = _number((3.5e-4, 3.5e-5), "learning rate at the start; RegDB 3.5e-5 in both stages [P]")
     lr_min: tuple[float, float] = _number((1e-6, 1e-7), "learning rate at the cosine's end; RegDB 1e-7 in both [C]")
+    stage2_start: str = _number(
+        "last",
+        "stage 1 weights that stage 2 starts from; best was chosen on the test set [D]",
+        choices=("last", "best"),
+    )
     eval_start: int = _number(7, "first epoch, counted from 0, after which the test is run [C]")
     eval_every: int = _number(1, "epochs between tests; the last epoch is always tested [C]")
 
@@ -253,7 +258,7 @@ PAPER_REGDB = PAPER_SYSU.override(
         "eps": 0.2,
         "votes": 6,
         "momentum": 0.8,
-        "lambda_cross": 0.1,
+        "lambda_neighbour": 0.1,
         "lambda_fusion": 0.01,
         "lambda_fusion_late": 0.01,
         "epochs": (35, 35),

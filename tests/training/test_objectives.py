@@ -1,0 +1,156 @@
+"""Stage 2's objective against the published implementation, and against slow loops."""
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from tokenmatcher.contracts import Modality, Neighbours, PseudoLabels
+from tokenmatcher.losses import cluster_contrast
+from tokenmatcher.mining.matching import match_clusters
+from tokenmatcher.presets import PRESETS
+from tokenmatcher.training.objectives import JointObjective, View, batch_pairs
+from tokenmatcher.training.targets import JointTargets
+
+VISIBLE, INFRARED = Modality.VISIBLE, Modality.INFRARED
+SHORT = {VISIBLE: "rgb", INFRARED: "ir"}
+
+
+def labels_over(count: int, index: np.ndarray, labels: np.ndarray, clusters: int) -> PseudoLabels:
+    """All N images' labels: the batch's as given, the rest so that no cluster is empty."""
+    everybody = np.arange(count) % clusters
+    everybody[index] = labels
+    return PseudoLabels(everybody)
+
+
+def golden_case(data, case):
+    def get(name):
+        return data[f"{case}_{name}"]
+
+    centroids = {m: torch.tensor(get(f"memory_{SHORT[m]}")) for m in Modality}
+    instances = {m: torch.tensor(get(f"instances_{SHORT[m]}")) for m in Modality}
+    labels = {
+        m: labels_over(len(instances[m]), get(f"index_{SHORT[m]}"), get(f"labels_{SHORT[m]}"), len(centroids[m]))
+        for m in Modality
+    }
+    neighbours = {
+        (a, b): Neighbours(
+            get(f"{SHORT[a]}2{SHORT[b]}_indptr"), get(f"{SHORT[a]}2{SHORT[b]}_indices"), len(instances[b])
+        )
+        for a in Modality
+        for b in Modality
+    }
+    targets = JointTargets(
+        labels=labels,
+        centroids=centroids,
+        mixed={m: torch.tensor(get(f"memory_mixed_{SHORT[m]}")) for m in Modality},
+        instances=instances,
+        neighbours=neighbours,
+        match=match_clusters(centroids[VISIBLE], centroids[INFRARED], capacity=2),
+    )
+    index = {VISIBLE: np.tile(get("index_rgb"), 2), INFRARED: get("index_ir")}
+    views = {
+        m: View(
+            torch.tensor(get(f"features_{SHORT[m]}"), requires_grad=True),
+            torch.tensor(get(f"tokens_{SHORT[m]}"), requires_grad=True),
+            index[m],
+        )
+        for m in Modality
+    }
+    return targets, views
+
+
+@pytest.mark.parametrize("epoch", [0, 1])
+@pytest.mark.parametrize("case", ["more_rgb", "more_ir"])
+def test_golden(golden, case, epoch):
+    data = golden("stage2_objective")
+    targets, views = golden_case(data, case)
+    objective = JointObjective(targets, PRESETS["sysu"]["paper"].losses, epoch)
+    terms = objective.losses(views)
+    weighted = {name: objective.weights[name] * term.item() for name, term in terms.items()}
+    prefix = f"{case}_epoch{epoch}_"
+    expected = {
+        "infrared": data[prefix + "ir"],
+        "visible": data[prefix + "rgb"],
+        "diversity": data[prefix + "diversity"],
+        "cross": data[prefix + "cross"],
+        "fusion": data[prefix + "fusion"],
+    }
+    for name, value in expected.items():
+        assert terms[name].item() == pytest.approx(float(value), abs=6e-4), name
+    assert weighted["neighbour"] == pytest.approx(float(data[prefix + "neighbour_weighted"]), abs=6e-4)
+    assert sum(weighted.values()) == pytest.approx(float(data[prefix + "total"]), abs=2e-3)
+    before = {m: objective.mixed[m].vectors.clone() for m in Modality}
+    sum(objective.weights[name] * term for name, term in terms.items()).backward()
+    assert all(torch.equal(before[m], objective.mixed[m].vectors) for m in Modality), "losses must not write"
+    objective.update(views)
+    for m in Modality:
+        np.testing.assert_allclose(
+            objective.mixed[m].vectors, data[f"{prefix}memory_mixed_{SHORT[m]}_after"], rtol=1e-4, atol=1e-5
+        )
+    np.testing.assert_allclose(
+        objective.fusion_memory.vectors,
+        data[f"{prefix}memory_{SHORT[objective.fused_modality]}_after"],
+        rtol=1e-4,
+        atol=1e-5,
+    )
+    other = objective.fused_modality.other
+    np.testing.assert_allclose(targets.centroids[other], data[f"{prefix}memory_{SHORT[other]}_after"], atol=1e-6)
+
+
+@pytest.mark.parametrize("epoch", [0, 1])
+@pytest.mark.parametrize("case", ["more_rgb", "more_ir"])
+def test_terms_equal_slow_loops(golden, case, epoch):
+    data = golden("stage2_objective")
+    targets, views = golden_case(data, case)
+    terms = JointObjective(targets, PRESETS["sysu"]["paper"].losses, epoch).losses(views)
+    match, temperature = targets.match, 0.05
+
+    cross = 0.0
+    for m in Modality:
+        labels = targets.labels[m].labels[views[m].index]
+        if m is match.row_modality:
+            partner = [int(match.column_of_row[label]) for label in labels]
+        else:
+            partner = [match.rows_of_column[label][0] for label in labels]
+        cross += cluster_contrast(views[m].features, targets.mixed[m.other], torch.tensor(partner), temperature).item()
+    assert terms["cross"].item() == pytest.approx(cross, rel=1e-6)
+
+    ways = [(VISIBLE, VISIBLE), (INFRARED, INFRARED), (VISIBLE, INFRARED) if epoch == 0 else (INFRARED, VISIBLE)]
+    neighbour = 0.0
+    for a, b in ways:
+        pulled = []
+        for row, image in zip(views[a].features, views[a].index, strict=True):
+            log_p = (F.normalize(row, dim=0) @ targets.instances[b].T / temperature).log_softmax(0)
+            pulled += [-log_p[j].item() for j in targets.neighbours[a, b].row(int(image))]
+        neighbour += sum(pulled) / len(pulled)
+    assert terms["neighbour"].item() == pytest.approx(neighbour, rel=1e-5)
+
+    rows = match.row_modality
+    pulled = []
+    for row, image in zip(views[rows].features, views[rows].index, strict=True):
+        label = targets.labels[rows].labels[image]
+        for column in range(match.num_columns):
+            holders = np.flatnonzero(match.column_of_row == column)
+            pair = match.rows_of_column[column]
+            if len(holders) == 2 and label == pair[epoch]:
+                scores = F.normalize(row, dim=0) @ targets.centroids[rows].T / temperature
+                pulled.append(-scores.log_softmax(0)[pair[1 - epoch]].item())
+    assert terms["fusion"].item() == pytest.approx(sum(pulled) / len(pulled), rel=1e-5)
+
+
+def test_fusion_weight_rises_late(golden):
+    targets, _ = golden_case(golden("stage2_objective"), "more_rgb")
+    losses = PRESETS["sysu"]["paper"].losses
+    assert JointObjective(targets, losses, 35).weights["fusion"] == 0.03
+    assert JointObjective(targets, losses, 36).weights["fusion"] == 0.12
+
+
+def test_batch_pairs_equal_the_slow_loop():
+    rng = np.random.default_rng(0)
+    rows = [np.flatnonzero(rng.random(9) < 0.3) for _ in range(7)]
+    neighbours = Neighbours(np.cumsum([0, *map(len, rows)]), np.concatenate(rows), 9)
+    index = np.array([3, 3, 0, 6, 1])
+    expected = [(position, j) for position, image in enumerate(index) for j in rows[image]]
+    got = list(zip(*(part.tolist() for part in batch_pairs(neighbours, index)), strict=True))
+    assert got == expected

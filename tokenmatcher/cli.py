@@ -1,0 +1,113 @@
+"""What the entry scripts share: flags made from the presets, and one way to end."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import fields
+from typing import Any, NoReturn
+
+from tokenmatcher.errors import UserError
+from tokenmatcher.presets import PRESETS, Recipe
+
+
+def run(main: Callable[[], None]) -> NoReturn:
+    """Call `main` and exit: 0 when it returns, 2 with one line for a `UserError`, 130 when interrupted."""
+    try:
+        main()
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        sys.exit(130)
+    sys.exit(0)
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose complaints are `UserError`s: one line, no usage block."""
+
+    def __init__(self, description: str) -> None:
+        super().__init__(description=description, formatter_class=_Formatter, allow_abbrev=False)
+
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"{message} (see --help)")
+
+
+class _Formatter(argparse.HelpFormatter):
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=34, width=118)
+
+
+def add_recipe_flags(parser: argparse.ArgumentParser, dataset: str) -> None:
+    """A flag for every number of the preset, grouped by topic; absent from the result unless given."""
+    paper, demo = PRESETS[dataset]["paper"], PRESETS[dataset]["demo"]
+    for topic in fields(Recipe):
+        config = getattr(paper, topic.name)
+        group = parser.add_argument_group(str(type(config).__doc__))
+        for leaf in fields(config):
+            default = getattr(config, leaf.name)
+            other = getattr(getattr(demo, topic.name), leaf.name)
+            names = ["--" + leaf.name.replace("_", "-")] + (["-b"] if leaf.name == "batch_size" else [])
+            differs = f", demo {_text(other)}" if other != default else ""
+            text = f"{leaf.metadata['help']} (default {_text(default)}{differs})"
+            group.add_argument(
+                *names,
+                dest=leaf.name,
+                default=argparse.SUPPRESS,
+                help=text.replace("%", "%%"),
+                **_kind(default, leaf.metadata["choices"]),
+            )
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, tuple):
+        return " ".join(map(str, value))
+    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
+
+
+def _kind(default: Any, choices: tuple[str, ...] | None) -> dict[str, Any]:
+    if isinstance(default, bool):
+        return {"action": argparse.BooleanOptionalAction}
+    if isinstance(default, tuple):
+        return {"type": type(default[0]), "nargs": "+", "metavar": type(default[0]).__name__.upper()[0]}
+    if choices:
+        return {"choices": choices}
+    return {"type": type(default), "metavar": type(default).__name__.upper()[0]}
+
+
+def recipe_from(arguments: argparse.Namespace, dataset: str) -> Recipe:
+    """The preset that `arguments.preset` names, with the flags that were given put in.
+
+    Raises:
+        UserError: a value is out of range, or a flag has the wrong number of values.
+    """
+    recipe = PRESETS[dataset][arguments.preset]
+    given: dict[str, Any] = {}
+    for topic in fields(recipe):
+        config = getattr(recipe, topic.name)
+        for leaf in fields(config):
+            if not hasattr(arguments, leaf.name):
+                continue
+            value, default = getattr(arguments, leaf.name), getattr(config, leaf.name)
+            if isinstance(default, tuple):
+                value = tuple(value) * len(default) if len(value) == 1 else tuple(value)
+                if len(value) != len(default):
+                    flag = "--" + leaf.name.replace("_", "-")
+                    raise UserError(f"{flag} takes one value or {len(default)}, got {len(value)}")
+            given[leaf.name] = value
+    return recipe.override(given)
+
+
+def stages_from(text: str, allowed: Sequence[str]) -> list[str]:
+    """`1,camera,2` to a list, in order.
+
+    Raises:
+        UserError: an unknown stage, or none.
+    """
+    asked = [part.strip() for part in text.split(",") if part.strip()]
+    wrong = [part for part in asked if part not in allowed]
+    if wrong or not asked:
+        raise UserError(f"--stages {text!r}: choose from {', '.join(allowed)}, separated by commas")
+    return [stage for stage in allowed if stage in asked]

@@ -1,0 +1,227 @@
+"""Augmentation of whole batches, every image with parameters of its own.
+
+Legend: B images, H x W pixels. Parameters are drawn on the CPU from one explicit generator, so a
+batch looks the same whatever device the pixels are on; the pixels are worked on where they are.
+
+Order of operations: colour jitter, zero padding and random crop, mirror, normalisation with
+ImageNet's mean and standard deviation, random erasing. The published code resizes between jitter
+and padding; here the pictures were resized before, when they were decoded (`store`), which
+changes a pixel by rounding only.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from tokenmatcher.presets import DataConfig
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+ERASE_FILL = (0.4914, 0.4822, 0.4465)  # put in after normalising, as published
+LUMA = (0.2989, 0.5870, 0.1140)  # ITU-R BT.601
+ERASE_TRIES = 100
+
+
+def _channels(values: tuple[float, float, float], like: Tensor) -> Tensor:
+    return torch.tensor(values, dtype=like.dtype, device=like.device).view(1, 3, 1, 1)
+
+
+def normalise(images: Tensor) -> Tensor:
+    """(B, 3, H, W) of 0..1 to zero mean and unit variance by ImageNet's statistics."""
+    return (images - _channels(IMAGENET_MEAN, images)) / _channels(IMAGENET_STD, images)
+
+
+def to_float(images: Tensor) -> Tensor:
+    """(B, 3, H, W) uint8 to float32 0..1."""
+    return images.to(torch.float32).div_(255)
+
+
+def luma(images: Tensor) -> Tensor:
+    """(B, 3, H, W) to (B, 1, H, W)."""
+    red, green, blue = images.unbind(1)
+    return (LUMA[0] * red + LUMA[1] * green + LUMA[2] * blue).unsqueeze(1)
+
+
+def adjust_brightness(images: Tensor, factor: Tensor) -> Tensor:
+    """Scale by `factor` (B,); images (B, 3, H, W) of 0..1."""
+    return (images * factor.view(-1, 1, 1, 1)).clamp_(0, 1)
+
+
+def adjust_contrast(images: Tensor, factor: Tensor) -> Tensor:
+    """Blend with the image's mean luma; `factor` (B,), 1 leaves the image as it is."""
+    return torch.lerp(luma(images).mean((2, 3), keepdim=True), images, factor.view(-1, 1, 1, 1)).clamp_(0, 1)
+
+
+def adjust_saturation(images: Tensor, factor: Tensor) -> Tensor:
+    """Blend with the luma picture; `factor` (B,), 1 leaves the image as it is."""
+    return torch.lerp(luma(images), images, factor.view(-1, 1, 1, 1)).clamp_(0, 1)
+
+
+def adjust_hue(images: Tensor, turn: Tensor) -> Tensor:
+    """Turn the hue by `turn` (B,) of a full circle, -0.5..0.5, in HSV."""
+    red, green, blue = images.unbind(1)
+    value = torch.maximum(torch.maximum(red, green), blue)
+    chroma = value - torch.minimum(torch.minimum(red, green), blue)
+    safe = chroma.clamp_min(1e-12)
+    sextant = torch.where(
+        value == red,
+        (green - blue) / safe,
+        torch.where(value == green, (blue - red) / safe + 2, (red - green) / safe + 4),
+    )
+    sextant = sextant + 6 * turn.view(-1, 1, 1)
+    # channel n of HSV -> RGB is v - c * clamp(min(k, 4 - k), 0, 1) with k = (n + 6h) mod 6
+    planes = [torch.remainder(sextant + n, 6) for n in (5, 3, 1)]
+    return torch.stack([value - chroma * torch.minimum(k, 4 - k).clamp_(0, 1) for k in planes], dim=1)
+
+
+_JITTER = (adjust_brightness, adjust_contrast, adjust_saturation, adjust_hue)
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """What was drawn for a batch, all on the CPU.
+
+    jittered (B,) bool; factors (B, 4) in the order of brightness, contrast, saturation, hue;
+    order (B, 4) the order in which they are applied; top, left (B,) crop offset in the padded
+    image; mirrored (B,) bool; box (B, 4) int64 erased top, left, height, width, height 0 for none.
+    """
+
+    jittered: Tensor
+    factors: Tensor
+    order: Tensor
+    top: Tensor
+    left: Tensor
+    mirrored: Tensor
+    box: Tensor
+
+
+def draw_parameters(
+    batch: int, height: int, width: int, config: DataConfig, generator: torch.Generator, *, jittered: Tensor
+) -> Parameters:
+    """Draw for `batch` images; `jittered` (B,) bool says which of them get colour jitter.
+
+    The number of draws does not depend on `jittered`.
+    """
+    strength = config.jitter
+    spread = torch.rand(batch, 4, generator=generator) * 2 - 1
+    factors = spread * strength
+    factors[:, :3] += 1
+    order = torch.rand(batch, 4, generator=generator).argsort(1)
+    offsets = torch.randint(0, 2 * config.pad + 1, (batch, 2), generator=generator)
+    mirrored = torch.rand(batch, generator=generator) < config.flip_prob
+    box = draw_boxes(batch, height, width, config, generator)
+    return Parameters(jittered, factors, order, offsets[:, 0], offsets[:, 1], mirrored, box)
+
+
+def draw_boxes(batch: int, height: int, width: int, config: DataConfig, generator: torch.Generator) -> Tensor:
+    """(B, 4) top, left, height, width of the boxes to erase, height 0 where none is.
+
+    Random erasing (Zhong et al., AAAI 2020): area and aspect uniform in their ranges, drawn again
+    while the box does not fit, up to 100 times.
+    """
+    chosen = torch.rand(batch, generator=generator) < config.erase_prob
+    tries = torch.rand(2, batch, ERASE_TRIES, generator=generator)
+    low, high = config.erase_area
+    area = (low + (high - low) * tries[0]) * height * width
+    low, high = config.erase_aspect
+    aspect = low + (high - low) * tries[1]
+    heights, widths = (area * aspect).sqrt().round().long(), (area / aspect).sqrt().round().long()
+    fits = (heights < height) & (widths < width)
+    first = fits.to(torch.uint8).argmax(1, keepdim=True)
+    box_height, box_width = heights.gather(1, first)[:, 0], widths.gather(1, first)[:, 0]
+    places = torch.rand(batch, 2, generator=generator)
+    top = (places[:, 0] * (height - box_height + 1)).long()
+    left = (places[:, 1] * (width - box_width + 1)).long()
+    erased = chosen & fits.any(1)
+    return torch.stack([top, left, box_height, box_width], 1) * erased.unsqueeze(1)
+
+
+def apply(images: Tensor, parameters: Parameters, config: DataConfig) -> Tensor:
+    """(B, 3, H, W) uint8 to the augmented, normalised float32 batch of the same shape."""
+    height, width = images.shape[2:]
+    device = images.device
+    images = to_float(images)
+    for step in range(4):
+        for operation, adjust in enumerate(_JITTER):
+            rows = ((parameters.order[:, step] == operation) & parameters.jittered).nonzero()[:, 0]
+            if len(rows):
+                where = rows.to(device, non_blocking=True)
+                factor = parameters.factors[rows, operation].to(device, non_blocking=True)
+                images.index_copy_(0, where, adjust(images.index_select(0, where), factor))
+    images = _crop(images, parameters, config.pad)
+    images = normalise(images)
+    top, left, box_height, box_width = parameters.box.to(device, non_blocking=True).unbind(1)
+    rows, columns = torch.arange(height, device=device), torch.arange(width, device=device)
+    in_rows = (rows >= top[:, None]) & (rows < (top + box_height)[:, None])
+    in_columns = (columns >= left[:, None]) & (columns < (left + box_width)[:, None])
+    erased = (in_rows[:, :, None] & in_columns[:, None, :]).unsqueeze(1)
+    return torch.where(erased, _channels(ERASE_FILL, images), images)
+
+
+def _crop(images: Tensor, parameters: Parameters, pad: int) -> Tensor:
+    """Pad with black, cut the drawn window, mirror."""
+    batch, _, height, width = images.shape
+    columns = torch.arange(width).expand(batch, width)
+    columns = torch.where(parameters.mirrored[:, None], width - 1 - columns, columns) + parameters.left[:, None]
+    rows = torch.arange(height).expand(batch, height) + parameters.top[:, None]
+    rows, columns = rows.to(images.device, non_blocking=True), columns.to(images.device, non_blocking=True)
+    padded = F.pad(images, (pad, pad, pad, pad))
+    padded = padded.gather(2, rows[:, None, :, None].expand(-1, 3, -1, padded.shape[3]))
+    return padded.gather(3, columns[:, None, None, :].expand(-1, 3, height, -1))
+
+
+def one_channel(images: Tensor, generator: torch.Generator) -> Tensor:
+    """Copy one random channel of each image into all three: a colour picture's stand-in for infrared.
+
+    Channel augmentation (Ye et al., ICCV 2021).
+    """
+    batch, _, height, width = images.shape
+    channel = torch.randint(0, 3, (batch,), generator=generator).to(images.device, non_blocking=True)
+    chosen = images.gather(1, channel.view(-1, 1, 1, 1).expand(-1, 1, height, width))
+    return chosen.expand(-1, 3, -1, -1)
+
+
+def infrared_greys(images: Tensor, generator: torch.Generator) -> Tensor:
+    """With probability 1/4 each: channel 0, 1 or 2 into all three; else the luma, half of the time."""
+    batch = len(images)
+    case = torch.randint(0, 4, (batch,), generator=generator)
+    half = torch.rand(batch, generator=generator) < 0.5
+    mix = torch.eye(3).repeat(batch, 1, 1)
+    single = case < 3
+    mix[single] = F.one_hot(case[single], 3).to(mix).unsqueeze(1).expand(-1, 3, -1)
+    mix[~single & half] = torch.tensor(LUMA).expand(3, 3)
+    return torch.einsum("bij,bjhw->bihw", mix.to(images.device, non_blocking=True), images)
+
+
+class Augmenter:
+    """Turns decoded pictures into training batches; `generator` is all its state."""
+
+    def __init__(self, config: DataConfig, generator: torch.Generator) -> None:
+        self.config = config
+        self.generator = generator
+
+    def _augment(self, images: Tensor, jittered: Tensor) -> Tensor:
+        batch, _, height, width = images.shape
+        parameters = draw_parameters(batch, height, width, self.config, self.generator, jittered=jittered)
+        return apply(images, parameters, self.config)
+
+    def visible_twins(self, images: Tensor, *, jitter_plain: bool) -> Tensor:
+        """(B, 3, H, W) uint8 to (2B, 3, H, W): the plain copies, then their one-channel twins."""
+        batch = len(images)
+        jittered = torch.ones(2 * batch, dtype=torch.bool)
+        jittered[:batch] = jitter_plain
+        augmented = self._augment(images.repeat(2, 1, 1, 1), jittered)
+        augmented[batch:] = one_channel(augmented[batch:], self.generator)
+        return augmented
+
+    def visible_plain(self, images: Tensor, *, jitter: bool) -> Tensor:
+        """(B, 3, H, W) uint8 to (B, 3, H, W): one copy of each."""
+        return self._augment(images, torch.full((len(images),), jitter))
+
+    def infrared(self, images: Tensor, *, jitter: bool) -> Tensor:
+        """(B, 3, H, W) uint8 to (B, 3, H, W)."""
+        return infrared_greys(self._augment(images, torch.full((len(images),), jitter)), self.generator)

@@ -1,0 +1,104 @@
+"""Which images make each batch of an epoch, and the batches themselves.
+
+Legend: N images, P identities and S instances of each in a batch of P*S, I iterations, B images of a modality.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tokenmatcher.contracts import OUTLIER, Modality
+from tokenmatcher.data.augment import Augmenter
+from tokenmatcher.data.images import ImageSet
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """images: (B, 3, H, W) float32, augmented; index: (B,) the image each came from."""
+
+    images: dict[Modality, Tensor]
+    index: dict[Modality, np.ndarray]
+
+
+def plan_epoch(
+    labels: np.ndarray,
+    cameras: np.ndarray,
+    *,
+    iters: int,
+    identities: int,
+    instances: int,
+    rng: np.random.Generator,
+    other_cameras: bool,
+) -> np.ndarray:
+    """(I, P*S) int64 image indices, the S instances of an identity side by side.
+
+    Pseudo identities come in random order, each once before any comes again. Of each, one image is
+    drawn, then S-1 more: with `other_cameras` from cameras other than the first one's where it has
+    any, else from its other images; with replacement only where there are too few.
+
+    Args:
+        labels: (N,) pseudo label, -1 left out.
+        cameras: (N,) camera of each image.
+
+    Raises:
+        ValueError: no image has a label.
+    """
+    members = np.flatnonzero(labels != OUTLIER)
+    if members.size == 0:
+        raise ValueError("no image has a pseudo label")
+    members = members[np.argsort(labels[members], kind="stable")]
+    groups = np.split(members, np.flatnonzero(np.diff(labels[members])) + 1)
+    needed = iters * identities
+    rounds = -(-needed // len(groups))
+    stream = np.concatenate([rng.permutation(len(groups)) for _ in range(rounds)])[:needed]
+    drawn = [_draw(groups[identity], cameras, instances, rng, other_cameras) for identity in stream]
+    return np.stack(drawn).reshape(iters, identities * instances)
+
+
+def _draw(
+    group: np.ndarray, cameras: np.ndarray, instances: int, rng: np.random.Generator, other_cameras: bool
+) -> np.ndarray:
+    first = group[rng.integers(group.size)]
+    pool = group[cameras[group] != cameras[first]] if other_cameras else group[:0]
+    if pool.size == 0:
+        pool = group[group != first]
+    if pool.size == 0:
+        pool = group
+    rest = rng.choice(pool, size=instances - 1, replace=pool.size < instances - 1)
+    return np.concatenate([[first], rest])
+
+
+def make_batches(
+    sets: dict[Modality, ImageSet],
+    plans: dict[Modality, np.ndarray],
+    augmenter: Augmenter,
+    device: torch.device,
+    *,
+    twins: bool,
+    jitter_plain: bool,
+) -> Iterator[Batch]:
+    """The batches of an epoch, in order.
+
+    Args:
+        plans: (I, B) of each modality, from `plan_epoch`.
+        twins: give each visible image a one-channel twin, behind all the plain copies.
+        jitter_plain: jitter also the plain visible copies and the infrared images.
+    """
+    for rows in zip(*plans.values(), strict=True):
+        images, index = {}, {}
+        for modality, chosen in zip(plans, rows, strict=True):
+            pixels = sets[modality].store.batch(chosen, device)
+            if modality is Modality.INFRARED:
+                images[modality] = augmenter.infrared(pixels, jitter=jitter_plain)
+            elif twins:
+                images[modality] = augmenter.visible_twins(pixels, jitter_plain=jitter_plain)
+                chosen = np.concatenate([chosen, chosen])
+            else:
+                images[modality] = augmenter.visible_plain(pixels, jitter=jitter_plain)
+            index[modality] = chosen
+        yield Batch(images, index)

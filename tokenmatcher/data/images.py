@@ -1,0 +1,52 @@
+"""The pictures of one modality, with what is known of each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from tokenmatcher.contracts import ImageRecord, Modality
+from tokenmatcher.data.store import ImageStore
+
+
+@dataclass(frozen=True, eq=False)
+class ImageSet:
+    """Decoded pictures of one modality.
+
+    cameras, identities: (N,) int64. The identities are the true ones, for scores and logs only.
+    """
+
+    modality: Modality
+    store: ImageStore
+    cameras: np.ndarray
+    identities: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.store)
+
+    @classmethod
+    def load(
+        cls,
+        records: Sequence[ImageRecord],
+        modality: Modality,
+        folder: Path,
+        label: str,
+        *,
+        height: int,
+        width: int,
+        interpolation: str,
+        progress: bool = True,
+    ) -> ImageSet:
+        """Decode `records` (or map what was decoded before) into `folder`; see `ImageStore.open`."""
+        store = ImageStore.open(
+            records, folder, label, height=height, width=width, interpolation=interpolation, progress=progress
+        )
+        return cls(
+            modality,
+            store,
+            np.array([record.camera for record in records], dtype=np.int64),
+            np.array([record.identity for record in records], dtype=np.int64),
+        )

@@ -1,0 +1,66 @@
+"""Cluster memories: unit vectors that the losses read and that are written by explicit calls.
+
+Legend: B batch, D feature width, K clusters.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def occurrence_rounds(targets: np.ndarray) -> list[np.ndarray]:
+    """Positions of `targets` (B,) by how often their value came before: within a round every value is distinct."""
+    order = np.argsort(targets, kind="stable")
+    starts = np.flatnonzero(np.diff(targets[order], prepend=targets[order][:1] - 1))
+    rank = np.empty(len(targets), dtype=np.int64)
+    rank[order] = np.arange(len(targets)) - np.repeat(starts, np.diff(starts, append=len(targets)))
+    return [np.flatnonzero(rank == step) for step in range(int(rank.max(initial=-1)) + 1)]
+
+
+class ClusterMemory:
+    """One unit vector per cluster.
+
+    Attributes:
+        vectors: (K, D), without gradient.
+        momentum: share of the old vector kept at an update, 0..1.
+    """
+
+    def __init__(self, centroids: Tensor, momentum: float) -> None:
+        self.vectors = F.normalize(centroids.detach(), dim=1)
+        self.momentum = momentum
+
+    def __len__(self) -> int:
+        return len(self.vectors)
+
+    @torch.no_grad()
+    def update(self, features: Tensor, targets: np.ndarray) -> None:
+        """For each sample in order: m_y <- L2(momentum m_y + (1 - momentum) L2(x)).
+
+        Samples of different clusters do not meet, so each round takes the next sample of every cluster at once.
+
+        Args:
+            features: (B, D).
+            targets: (B,) cluster of each sample, on the host.
+        """
+        unit = F.normalize(features.detach(), dim=1).to(self.vectors.dtype)
+        for positions in occurrence_rounds(targets):
+            self._write(unit, positions, targets[positions])
+
+    @torch.no_grad()
+    def update_hardest(self, features: Tensor, targets: np.ndarray) -> None:
+        """Once per cluster of the batch, with its sample least similar to the old vector; arguments as `update`."""
+        unit = F.normalize(features.detach(), dim=1).to(self.vectors.dtype)
+        rows = torch.from_numpy(targets).to(unit.device)
+        likeness = (unit * self.vectors[rows]).sum(1).cpu().numpy()
+        order = np.lexsort((likeness, targets))
+        hardest = order[np.unique(targets[order], return_index=True)[1]]
+        self._write(unit, hardest, targets[hardest])
+
+    def _write(self, unit: Tensor, positions: np.ndarray, clusters: np.ndarray) -> None:
+        where = torch.from_numpy(positions).to(unit.device, non_blocking=True)
+        rows = torch.from_numpy(clusters).to(unit.device, non_blocking=True)
+        mixed = self.momentum * self.vectors[rows] + (1 - self.momentum) * unit[where]
+        self.vectors[rows] = F.normalize(mixed, dim=1)

@@ -1,0 +1,55 @@
+"""Images to features.
+
+Legend: N images, B batch, T tokens, D token width.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from tokenmatcher.contracts import Modality
+from tokenmatcher.data.augment import normalise, to_float
+from tokenmatcher.data.store import ImageStore
+from tokenmatcher.model.backbone import TokenViT
+
+
+@torch.inference_mode()
+def embed(model: TokenViT, images: Tensor, modality: Modality) -> Tensor:
+    """(B, T*D) features of (B, 3, H, W) uint8 `images` and of their mirror images, averaged, not normalised."""
+    pixels = normalise(to_float(images))
+    both = torch.cat([pixels, pixels.flip(3)])
+    features = model(**{modality.value: both}).features
+    return (features[: len(images)] + features[len(images) :]) / 2
+
+
+def extract(
+    model: TokenViT,
+    store: ImageStore,
+    modality: Modality,
+    *,
+    device: torch.device,
+    index: np.ndarray | None = None,
+    batch_size: int = 128,
+    progress: bool = True,
+) -> Tensor:
+    """(N, T*D) float32 features on `device` of the pictures `index` of `store` (default: all); see `embed`.
+
+    The model is put into inference mode and left as it was.
+    """
+    rows = np.arange(len(store)) if index is None else index
+    was_training = model.training
+    model.eval()
+    try:
+        parts = [
+            embed(model, store.batch(rows[start : start + batch_size], device), modality).float()
+            for start in tqdm(
+                range(0, len(rows), batch_size), desc=f"features {modality}", disable=not progress, leave=False
+            )
+        ]
+    finally:
+        model.train(was_training)
+    width = model.config.num_tokens * model.config.embed_dim
+    return torch.cat(parts).clone() if parts else torch.empty(0, width, device=device)

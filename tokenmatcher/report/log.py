@@ -1,0 +1,88 @@
+"""The log of a run: lines for people on the terminal and in `log.txt`, one JSON line an epoch in `log.jsonl`."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from tokenmatcher.errors import UserError
+
+
+def _plain(value: Any) -> Any:
+    """JSON has no nan: null stands for what could not be measured."""
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, float):
+        return round(value, 6) if math.isfinite(value) else None
+    return value
+
+
+class RunLog:
+    """Appends to the two files in `folder`; a resumed run cuts them back to where its checkpoint was written."""
+
+    def __init__(self, folder: Path) -> None:
+        self.text, self.lines = folder / "log.txt", folder / "log.jsonl"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            for path in (self.text, self.lines):
+                path.touch()
+        except OSError as error:
+            raise UserError(f"--logs-dir {folder}: cannot be written to ({error})") from None
+
+    def position(self) -> int:
+        """Bytes of JSON lines so far."""
+        return self.lines.stat().st_size
+
+    def cut(self, position: int) -> None:
+        """Forget the epochs written after `position`: they are about to be done again."""
+        with self.lines.open("r+b") as file:
+            file.truncate(min(position, self.position()))
+
+    def say(self, text: str) -> None:
+        """A line for people."""
+        tqdm.write(text)
+        with self.text.open("a", encoding="utf-8") as file:
+            file.write(text + "\n")
+
+    def epoch(self, entry: dict[str, Any]) -> None:
+        """One epoch: a summary line for people and the whole entry as JSON."""
+        self.say(summary(entry))
+        with self.lines.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(_plain(entry)) + "\n")
+
+
+def summary(entry: dict[str, Any]) -> str:
+    """One line from an epoch's entry; what the entry lacks is left out."""
+    place = f"stage {entry['stage']}" + (f" cam{entry['camera']}" if "camera" in entry else "")
+    parts = [f"{place} epoch {entry['epoch']:>2}"]
+    for modality, found in entry["labels"].items():
+        parts.append(
+            f"{modality} {found['clusters']} clusters, {found['outliers']} outliers, ARI {_number(found['ari'])}"
+        )
+    if "match" in entry:
+        match = entry["match"]
+        raised = f", capacity raised to {match['capacity']}" if match["raised"] else ""
+        parts.append(f"ratio {match['ratio']:.2f}{raised}, matches right {match['right']:.2f}")
+        found = ", ".join(
+            f"{way} {q['per_image']:.1f} ({_number(q['precision'])})" for way, q in entry["neighbours"].items()
+        )
+        parts.append(f"neighbours an image (right) {found}")
+    if "silhouette" in entry:
+        parts.append(f"silhouette {entry['silhouette']:.3f}")
+    if "losses" in entry:
+        parts.append("loss " + " ".join(f"{name} {value:.3f}" for name, value in entry["losses"].items()))
+    if "images_per_second" in entry:
+        parts.append(f"{entry['images_per_second']:.0f} images/s")
+    for name, scores in entry.get("scores", {}).items():
+        parts.append(f"{name} rank-1 {100 * scores['rank1']:.1f} mAP {100 * scores['mAP']:.1f}")
+    return " | ".join(parts + entry.get("notes", []))
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None or math.isnan(value) else f"{value:.2f}"

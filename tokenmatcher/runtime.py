@@ -1,0 +1,73 @@
+"""Devices, seeds, and files that are whole or not there."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import torch
+
+from tokenmatcher.errors import UserError
+
+
+def choose_device(name: str) -> torch.device:
+    """`auto` takes the GPU where there is one.
+
+    Raises:
+        UserError: `cuda` was asked for and there is none.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if name == "cuda" and not torch.cuda.is_available():
+        raise UserError("--device cuda: no CUDA device is visible to PyTorch")
+    return torch.device(name)
+
+
+class Randomness:
+    """Every random number of a run comes from here, and all of it can be saved.
+
+    order: draws batches; pixels: draws augmentation. Stochastic depth inside the model uses PyTorch's
+    own generators, which are therefore seeded and saved as well.
+    """
+
+    def __init__(self, seed: int) -> None:
+        self.order = np.random.default_rng(seed)
+        self.pixels = torch.Generator().manual_seed(seed)
+        torch.manual_seed(seed)
+
+    def state(self) -> dict[str, Any]:
+        cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
+        return {
+            "order": json.dumps(self.order.bit_generator.state),
+            "pixels": self.pixels.get_state(),
+            "torch": torch.get_rng_state(),
+            "cuda": cuda,
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        self.order.bit_generator.state = json.loads(state["order"])
+        self.pixels.set_state(state["pixels"])
+        torch.set_rng_state(state["torch"])
+        if torch.cuda.is_available() and len(state["cuda"]) == torch.cuda.device_count():
+            torch.cuda.set_rng_state_all(state["cuda"])
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """Write to a temporary neighbour of `path`, flushed to disk and renamed at the end, removed on any failure."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            temporary.unlink()

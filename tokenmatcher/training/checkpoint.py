@@ -1,0 +1,72 @@
+"""Checkpoints: one file holds all that is needed to test and to go on.
+
+Layout: {"format": "tokenmatcher", "version": 1, "dataset", "trial", "recipe", "model", "note",
+"scores", "run"}; `run` is absent in files that only serve for testing. Everything is a tensor, a
+number, a string, or a container of these, so that PyTorch's safe loader reads it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from tokenmatcher.errors import UserError
+from tokenmatcher.model.weights import load_file
+from tokenmatcher.presets import Recipe
+from tokenmatcher.runtime import replacing
+
+FORMAT, VERSION = "tokenmatcher", 1
+
+
+def save(
+    path: Path,
+    *,
+    dataset: str,
+    trial: int | None,
+    recipe: Recipe,
+    model: torch.nn.Module,
+    note: str,
+    scores: dict[str, Any] | None = None,
+    run: dict[str, Any] | None = None,
+) -> None:
+    """Write a checkpoint; it is whole or not there.
+
+    Args:
+        note: what this is, in words a person reads ("stage 2, epoch 50, last").
+        run: what `stages.Trainer` needs to go on.
+    """
+    content = {
+        "format": FORMAT,
+        "version": VERSION,
+        "dataset": dataset,
+        "trial": trial,
+        "recipe": recipe.to_dict(),
+        "model": model.state_dict(),
+        "note": note,
+        "scores": scores,
+    }
+    if run is not None:
+        content["run"] = run
+    try:
+        with replacing(path) as file:
+            torch.save(content, file)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written ({error}); the file before it is untouched") from None
+
+
+def read(path: Path, *, for_training: bool = True) -> dict[str, Any]:
+    """A checkpoint of our own; `for_training` demands its `run` part.
+
+    Raises:
+        UserError: no such file, not a checkpoint of ours, or one that only serves for testing.
+    """
+    content = load_file(path)
+    if content.get("format") != FORMAT:
+        raise UserError(f"{path}: not a checkpoint that training can be continued from")
+    if content.get("version") != VERSION:
+        raise UserError(f"{path}: checkpoint version {content.get('version')}, this program reads {VERSION}")
+    if for_training and "run" not in content:
+        raise UserError(f"{path}: serves for testing only; continue from a last.pt")
+    return content

@@ -1,0 +1,186 @@
+"""One run: what it works on, what it has made so far, and the steps that all stages share.
+
+Epochs are counted from 0. A checkpoint's `run` part says where to go on: `stage`, `epoch` (the next one),
+`optimizer`, `random`, `best`, `local_labels`, `log_position`, and within the camera stage `camera`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tokenmatcher.contracts import Modality, PseudoLabels
+from tokenmatcher.data.augment import Augmenter
+from tokenmatcher.data.batches import make_batches
+from tokenmatcher.data.images import ImageSet
+from tokenmatcher.errors import UserError
+from tokenmatcher.evaluation.diagnostics import clustering_agreement
+from tokenmatcher.model.backbone import TokenViT
+from tokenmatcher.model.features import extract
+from tokenmatcher.presets import Recipe
+from tokenmatcher.report.log import RunLog
+from tokenmatcher.runtime import Randomness
+from tokenmatcher.training import checkpoint
+from tokenmatcher.training.engine import EpochResult, make_optimizer, set_learning_rate, train_epoch
+from tokenmatcher.training.objectives import Objective
+
+ScoresByProtocol = dict[str, dict[str, Any]]
+
+
+@dataclass
+class Clock:
+    """Seconds of each phase of an epoch."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+    since: float = field(default_factory=time.perf_counter)
+
+    def lap(self, phase: str) -> None:
+        now = time.perf_counter()
+        self.seconds[phase] = round(now - self.since, 3)
+        self.since = now
+
+
+@dataclass(eq=False)
+class Run:
+    """What the stages work on.
+
+    Attributes:
+        sets: the training images of each modality.
+        evaluate: the test; None where there is no test data.
+        local_labels: the camera stage's product, (N,) of each modality, -1 where there is none.
+        resumed: the `run` part of the checkpoint that is being continued, until a stage has taken it up.
+        start: stage 1's weights, where they do not lie in this run's own folder.
+    """
+
+    recipe: Recipe
+    dataset: str
+    trial: int | None
+    sets: dict[Modality, ImageSet]
+    model: TokenViT
+    device: torch.device
+    random: Randomness
+    folder: Path
+    log: RunLog
+    evaluate: Callable[[TokenViT], ScoresByProtocol] | None
+    progress: bool = True
+    local_labels: dict[Modality, np.ndarray] | None = None
+    resumed: dict[str, Any] | None = None
+    start: Path | None = None
+
+    def __post_init__(self) -> None:
+        self.augmenter = Augmenter(self.recipe.data, self.random.pixels)
+
+    def folder_of(self, stage: str) -> Path:
+        return self.folder / (stage if stage == "camera" else f"stage{stage}")
+
+    def resume(self, path: Path) -> None:
+        """Take up the state of a checkpoint of this run's network and images.
+
+        Raises:
+            UserError: the file is no such checkpoint.
+        """
+        content = checkpoint.read(path)
+        run = content["run"]
+        if content["recipe"]["model"] != self.recipe.to_dict()["model"]:
+            raise UserError(f"{path}: its network differs from the one asked for; give the flags it was trained with")
+        if (content["dataset"], content["trial"]) != (self.dataset, self.trial):
+            raise UserError(f"{path}: was trained on {content['dataset']}, trial {content['trial']}")
+        if run["images"] != {m.value: len(images) for m, images in self.sets.items()}:
+            raise UserError(f"{path}: was trained on other images: {run['images']}")
+        self.model.load_state_dict(content["model"])
+        self.random.restore(run["random"])
+        if run["local_labels"] is not None:
+            self.local_labels = {Modality(m): labels.numpy() for m, labels in run["local_labels"].items()}
+        self.resumed = run
+        if path.resolve().is_relative_to(self.folder.resolve()):
+            self.log.cut(run["log_position"])
+        elif run["stage"] == "1":
+            self.start = path
+
+    def take_up(self, stage: str) -> dict[str, Any] | None:
+        """The resumed state if it belongs to `stage`, once."""
+        run, self.resumed = self.resumed, None
+        return run if run is not None and run["stage"] == stage else None
+
+    def stage_one_weights(self) -> dict[str, Tensor]:
+        """What the camera stage and stage 2 start from.
+
+        Raises:
+            UserError: stage 1 has not been run.
+        """
+        path = self.start or self.folder_of("1") / f"{self.recipe.schedule.stage2_start}.pt"
+        if not path.is_file():
+            raise UserError(f"{path}: no such file; the camera stage and stage 2 start from stage 1's weights")
+        return checkpoint.read(path, for_training=False)["model"]
+
+    def optimizer(self, state: dict[str, Any] | None = None) -> torch.optim.Optimizer:
+        """A fresh optimiser, or one as it was saved."""
+        optimizer = make_optimizer(self.model, self.recipe.schedule)
+        if state is not None:
+            optimizer.load_state_dict(state)
+        return optimizer
+
+    def extract(self, modality: Modality, index: np.ndarray | None = None) -> Tensor:
+        """(N, T*D) features of the training images, or of `index` among them."""
+        store = self.sets[modality].store
+        return extract(self.model, store, modality, device=self.device, index=index, progress=self.progress)
+
+    def describe(
+        self, labels: PseudoLabels, modality: Modality, index: np.ndarray | slice = slice(None)
+    ) -> dict[str, Any]:
+        """Clusters, outliers, and agreement with the true identities, for the log."""
+        agreement = clustering_agreement(labels, self.sets[modality].identities[index])
+        return {"clusters": labels.num_clusters, "outliers": labels.num_outliers, **agreement}
+
+    def train(
+        self,
+        objective: Objective,
+        plans: dict[Modality, np.ndarray],
+        optimizer: torch.optim.Optimizer,
+        rate: float,
+        *,
+        title: str,
+        twins: bool,
+        jitter_plain: bool,
+    ) -> EpochResult:
+        """One epoch over the planned batches at learning rate `rate`."""
+        set_learning_rate(optimizer, rate)
+        batches = make_batches(self.sets, plans, self.augmenter, self.device, twins=twins, jitter_plain=jitter_plain)
+        steps = len(next(iter(plans.values())))
+        return train_epoch(self.model, objective, batches, optimizer, steps=steps, title=title, progress=self.progress)
+
+    def save(
+        self,
+        path: Path,
+        note: str,
+        *,
+        scores: ScoresByProtocol | None = None,
+        state: dict[str, Any] | None = None,
+    ) -> None:
+        """Write a checkpoint; with `state` one that training can go on from."""
+        if state is not None:
+            local = self.local_labels
+            state = {
+                "random": self.random.state(),
+                "images": {m.value: len(images) for m, images in self.sets.items()},
+                "local_labels": None if local is None else {m.value: torch.from_numpy(local[m]) for m in local},
+                "log_position": self.log.position(),
+                **state,
+            }
+        checkpoint.save(
+            path,
+            dataset=self.dataset,
+            trial=self.trial,
+            recipe=self.recipe,
+            model=self.model,
+            note=note,
+            scores=scores,
+            run=state,
+        )

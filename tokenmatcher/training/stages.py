@@ -1,0 +1,164 @@
+"""The stages in order, and stage 1 and 2 epoch by epoch.
+
+Stage 1 trains each modality against its own pseudo labels. The camera stage (SYSU-MM01) finds, within each
+camera alone, the local labels that tell its people apart. Stage 2 trains both modalities together.
+Each epoch: extract, cluster, mine and match, freeze targets, train, test, log, checkpoint.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from tokenmatcher.contracts import Modality, PseudoLabels
+from tokenmatcher.data.batches import plan_epoch
+from tokenmatcher.errors import UserError
+from tokenmatcher.evaluation.diagnostics import neighbour_quality, right_matches
+from tokenmatcher.mining.clusters import cluster
+from tokenmatcher.training.camera_stage import camera_stage
+from tokenmatcher.training.engine import cosine
+from tokenmatcher.training.objectives import ContrastObjective, JointObjective, Objective
+from tokenmatcher.training.run import Clock, Run, ScoresByProtocol
+from tokenmatcher.training.targets import JointTargets, contrast_targets, joint_targets
+
+STAGES = ("1", "camera", "2")
+
+
+def train(run: Run, stages: Sequence[str]) -> None:
+    """Do the named stages in order, from where a resumed run stood."""
+    reached = 0 if run.resumed is None else STAGES.index(run.resumed["stage"])
+    for stage in STAGES[reached:]:
+        if stage not in stages:
+            continue
+        if stage == "camera":
+            camera_stage(run)
+        else:
+            two_modality_stage(run, stage)
+
+
+def two_modality_stage(run: Run, stage: str) -> None:
+    """Stage "1" or "2"."""
+    recipe, which = run.recipe, int(stage) - 1
+    schedule, epochs = recipe.schedule, recipe.schedule.epochs[which]
+    resumed = run.take_up(stage)
+    if stage == "2" and resumed is None:
+        run.model.load_state_dict(run.stage_one_weights())
+    optimizer = run.optimizer(None if resumed is None else resumed["optimizer"])
+    best = -1.0 if resumed is None else resumed["best"]
+    for epoch in range(0 if resumed is None else resumed["epoch"], epochs):
+        clock, title = Clock(), f"stage {stage} epoch {epoch}"
+        entry: dict[str, Any] = {"stage": stage, "epoch": epoch, "seconds": clock.seconds}
+        features = {m: run.extract(m) for m in Modality}
+        clock.lap("extract")
+        labels = {m: _label(run, features[m], m, title) for m in Modality}
+        entry["labels"] = {m.value: run.describe(labels[m], m) for m in Modality}
+        clock.lap("cluster")
+        objective = _objective(run, stage, epoch, features, labels, entry)
+        clock.lap("mine")
+        rate = cosine(epoch, epochs, schedule.lr[which], schedule.lr_min[which])
+        result = run.train(
+            objective,
+            _plan(run, labels, schedule.iters[which], other_cameras=stage == "1"),
+            optimizer,
+            rate,
+            title=title,
+            twins=True,
+            jitter_plain=stage == "2" or recipe.data.jitter_everywhere,
+        )
+        entry |= {"lr": rate, "losses": result.losses, "images_per_second": result.images_per_second}
+        clock.lap("train")
+        scores = _test(run, epoch, epochs)
+        if scores:
+            entry["scores"] = scores
+            clock.lap("test")
+        run.log.epoch(entry)
+        headline = next(iter(scores.values()))["mAP" if stage == "1" else "rank1"] if scores else -1.0
+        if headline > best:
+            best = headline
+            run.save(run.folder_of(stage) / "best.pt", f"{title}, best on the test set so far", scores=scores)
+        state = {"stage": stage, "epoch": epoch + 1, "optimizer": optimizer.state_dict(), "best": best}
+        run.save(run.folder_of(stage) / "last.pt", f"{title}, the last", scores=scores, state=state)
+
+
+def _label(run: Run, features: Tensor, modality: Modality, title: str) -> PseudoLabels:
+    config = run.recipe.clusters
+    found = cluster(features, k1=config.k1, k2=config.k2, eps=config.eps, min_samples=config.min_samples)
+    if found.labels.num_clusters == 0:
+        raise UserError(
+            f"{title}: all {len(found.labels)} {modality} images are outliers; "
+            "a larger --eps or a smaller --k1 makes larger clusters"
+        )
+    return found.labels
+
+
+def _plan(
+    run: Run, labels: dict[Modality, PseudoLabels], iters: int, *, other_cameras: bool
+) -> dict[Modality, np.ndarray]:
+    """Batches of both modalities; a visible image fills two places, its own and its twin's."""
+    data = run.recipe.data
+    return {
+        m: plan_epoch(
+            labels[m].labels,
+            run.sets[m].cameras,
+            iters=iters,
+            identities=data.batch_size // data.num_instances // (2 if m is Modality.VISIBLE else 1),
+            instances=data.num_instances,
+            rng=run.random.order,
+            other_cameras=other_cameras,
+        )
+        for m in Modality
+    }
+
+
+def _objective(
+    run: Run,
+    stage: str,
+    epoch: int,
+    features: dict[Modality, Tensor],
+    labels: dict[Modality, PseudoLabels],
+    entry: dict[str, Any],
+) -> Objective:
+    recipe = run.recipe
+    if stage == "1":
+        return ContrastObjective(contrast_targets(features, labels), recipe.losses)
+    targets = joint_targets(
+        features,
+        labels,
+        recipe.mining,
+        recipe.model.num_tokens,
+        cameras={m: run.sets[m].cameras for m in Modality},
+        local_labels=run.local_labels,
+    )
+    entry |= _describe(run, targets)
+    return JointObjective(targets, recipe.losses, epoch)
+
+
+def _describe(run: Run, targets: JointTargets) -> dict[str, Any]:
+    """What matching and neighbours look like, for the log."""
+    identities = {m: run.sets[m].identities for m in Modality}
+    match, labels = targets.match, targets.labels
+    return {
+        "match": {
+            "ratio": labels[Modality.VISIBLE].num_clusters / labels[Modality.INFRARED].num_clusters,
+            "capacity": match.capacity,
+            "raised": match.capacity > run.recipe.mining.match_capacity,
+            "matched_columns": float(np.unique(match.column_of_row).size / match.num_columns),
+            "fused_pairs": len(match.fused_pairs()),
+            "right": right_matches(match, labels, identities),
+        },
+        "neighbours": {
+            f"{anchor.value[:3]}-{target.value[:3]}": neighbour_quality(found, identities[anchor], identities[target])
+            for (anchor, target), found in targets.neighbours.items()
+        },
+    }
+
+
+def _test(run: Run, epoch: int, epochs: int) -> ScoresByProtocol:
+    schedule = run.recipe.schedule
+    due = epoch >= schedule.eval_start and (epoch - schedule.eval_start) % schedule.eval_every == 0
+    if run.evaluate is None or not (due or epoch + 1 == epochs):
+        return {}
+    return run.evaluate(run.model)

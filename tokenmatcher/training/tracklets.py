@@ -1,0 +1,158 @@
+"""A start without identity labels, in small: contrast between tracklets of rendered people.
+
+The paper starts from a ViT that was pre-trained without labels on unlabelled people. This makes the same kind
+of start for the demo: two pictures of one person in one camera, which a tracker gives without knowing who it
+is, are a positive pair; the other people of the same camera are the negatives, so that neither background nor
+camera can tell pairs apart. One stem sees both modalities, one class token is trained, and the result is
+written in the layout of the paper's own start (`model.weights`), so that one import serves both.
+
+    python -m tokenmatcher.training.tracklets --out pretrained/demo_vit.pth
+
+Legend: G groups (a world's camera each), P people in a group, S shots of each, D token width.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor, nn
+from tqdm import trange
+
+from tokenmatcher.cli import Parser, run
+from tokenmatcher.contracts import Modality
+from tokenmatcher.data.augment import Augmenter, one_channel
+from tokenmatcher.data.people import World, render
+from tokenmatcher.data.records import sysu_modality
+from tokenmatcher.model.backbone import TokenViT
+from tokenmatcher.model.weights import to_pretrained_layout
+from tokenmatcher.presets import PRESETS
+from tokenmatcher.runtime import replacing
+from tokenmatcher.training.engine import cosine, set_learning_rate
+
+CAMERAS = range(1, 7)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrackletConfig:
+    """Numbers of the pre-training, decided here by trial."""
+
+    worlds: int = 8
+    first_world: int = 900_000
+    people: int = 60
+    shots: int = 5
+    nir_correlation: float = 0.8
+    steps: int = 3000
+    groups: int = 6
+    people_in_group: int = 16
+    lr: float = 1e-3
+    lr_min: float = 1e-5
+    weight_decay: float = 0.05
+    temperature: float = 0.1
+    one_channel_prob: float = 0.5
+    seed: int = 0
+
+
+def render_tracklets(config: TrackletConfig, height: int, width: int) -> Tensor:
+    """(worlds * 6, people, shots, 3, H, W) uint8, groups in the order of worlds, then cameras 1 to 6."""
+    shape = (config.worlds * len(CAMERAS), config.people, config.shots, 3, height, width)
+    pictures = torch.empty(shape, dtype=torch.uint8)
+    for number in trange(config.worlds, desc="render"):
+        world = World(seed=config.first_world + number, nir_correlation=config.nir_correlation)
+        for camera in CAMERAS:
+            group = pictures[number * len(CAMERAS) + camera - 1]
+            for person in range(config.people):
+                for shot in range(config.shots):
+                    picture = Image.fromarray(render(world, person, camera, shot))
+                    pixels = np.array(picture.resize((width, height), Image.Resampling.BICUBIC))
+                    group[person, shot] = torch.from_numpy(pixels.transpose(2, 0, 1))
+    return pictures
+
+
+def tracklet_contrast(embeddings: Tensor, temperature: float) -> Tensor:
+    """InfoNCE within each group (van den Oord et al., 2018), both ways.
+
+    Args:
+        embeddings: (G, P, 2, D), two shots of each of P people.
+    """
+    first, second = F.normalize(embeddings, dim=3).unbind(2)
+    scores = first @ second.transpose(1, 2) / temperature
+    groups, people = scores.shape[:2]
+    targets = torch.arange(people, device=scores.device).repeat(groups)
+    return (F.cross_entropy(scores.flatten(0, 1), targets) + F.cross_entropy(scores.mT.flatten(0, 1), targets)) / 2
+
+
+def pretrain(model: TokenViT, pictures: Tensor, config: TrackletConfig) -> list[float]:
+    """Train `model` through its visible stem; returns the loss of every step."""
+    rng = np.random.default_rng(config.seed)
+    augmenter = Augmenter(PRESETS["sysu"]["demo"].data, torch.Generator().manual_seed(config.seed))
+    width = model.config.embed_dim
+    head = nn.Sequential(nn.Linear(width, width), nn.ReLU(inplace=True), nn.Linear(width, width))
+    parameters = [p for p in [*model.parameters(), *head.parameters()] if p.requires_grad]
+    optimizer = torch.optim.AdamW(parameters, lr=0.0, weight_decay=config.weight_decay)
+    visible = np.array([sysu_modality(camera) is Modality.VISIBLE for camera in CAMERAS])
+    model.train()
+    losses = []
+    bar = trange(config.steps, desc="pre-train")
+    for step in bar:
+        warm = min(1.0, (step + 1) / 100)
+        set_learning_rate(optimizer, warm * cosine(step, config.steps, config.lr, config.lr_min))
+        groups = rng.choice(len(pictures), config.groups, replace=False)
+        people = np.stack([rng.choice(config.people, config.people_in_group, replace=False) for _ in groups])
+        shots = np.stack([rng.choice(config.shots, 2, replace=False) for _ in people.ravel()])
+        batch = pictures[np.repeat(groups, people.shape[1] * 2), np.repeat(people.ravel(), 2), shots.ravel()]
+        pixels = augmenter.visible_plain(batch, jitter=True)
+        colour = np.repeat(visible[groups % len(CAMERAS)], people.shape[1] * 2)
+        chosen = torch.from_numpy(np.flatnonzero(colour & (rng.random(len(batch)) < config.one_channel_prob)))
+        pixels[chosen] = one_channel(pixels[chosen], augmenter.generator)
+        embeddings = head(model(visible=pixels).features)
+        loss = tracklet_contrast(embeddings.view(config.groups, config.people_in_group, 2, -1), config.temperature)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+        if step % 50 == 0:
+            bar.set_postfix_str(f"loss {np.mean(losses[-50:]):.3f}")
+    return losses
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Render, pre-train, write the weights and, beside them, a JSON log."""
+    parser = Parser("Pre-train the demo's start on rendered people, without identity labels.")
+    parser.add_argument("--out", type=Path, default=Path("pretrained/demo_vit.pth"), help="weights file to write")
+    defaults = TrackletConfig()
+    for name, value in asdict(defaults).items():
+        parser.add_argument("--" + name.replace("_", "-"), type=type(value), default=value, help=f"(default {value})")
+    given = vars(parser.parse_args(arguments))
+    out = given.pop("out")
+    config = replace(defaults, **given)
+    started = time.perf_counter()
+    torch.manual_seed(config.seed)
+    model = TokenViT(replace(PRESETS["sysu"]["demo"].model, num_tokens=1))
+    pictures = render_tracklets(config, model.config.height, model.config.width)
+    rendered = time.perf_counter()
+    losses = pretrain(model, pictures, config)
+    with replacing(out) as file:
+        torch.save(to_pretrained_layout(model), file)
+    means = [round(float(np.mean(losses[start : start + 100])), 4) for start in range(0, len(losses), 100)]
+    log = {
+        "config": asdict(config),
+        "images": pictures[:, :, :, 0, 0, 0].numel(),
+        "seconds": {"render": rendered - started, "train": time.perf_counter() - rendered},
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+        "mean_loss_per_100_steps": means,
+    }
+    with replacing(out.with_suffix(".json")) as file:
+        file.write(json.dumps(log, indent=1).encode() + b"\n")
+
+
+if __name__ == "__main__":
+    run(main)
