@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from tokenmatcher.contracts import ImageRecord, Modality
 from tokenmatcher.data.store import ImageStore
@@ -26,6 +27,10 @@ class ImageSet:
 
     def __len__(self) -> int:
         return len(self.store)
+
+    def to(self, device: torch.device) -> ImageSet:
+        """The set with its pictures on `device` where they fit, see `ImageStore.to`."""
+        return replace(self, store=self.store.to(device))
 
     @classmethod
     def load(

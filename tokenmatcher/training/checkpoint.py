@@ -13,11 +13,9 @@ from typing import Any
 import torch
 
 from tokenmatcher.errors import UserError
-from tokenmatcher.model.weights import load_file
+from tokenmatcher.model.weights import FORMAT, VERSION, load_file
 from tokenmatcher.presets import Recipe
 from tokenmatcher.runtime import replacing
-
-FORMAT, VERSION = "tokenmatcher", 1
 
 
 def save(

@@ -17,7 +17,7 @@ from tokenmatcher.contracts import Modality, PseudoLabels
 from tokenmatcher.data.batches import plan_epoch
 from tokenmatcher.errors import UserError
 from tokenmatcher.evaluation.diagnostics import neighbour_quality, right_matches
-from tokenmatcher.mining.clusters import cluster
+from tokenmatcher.mining.clusters import pseudo_labels
 from tokenmatcher.training.camera_stage import camera_stage
 from tokenmatcher.training.engine import cosine
 from tokenmatcher.training.objectives import ContrastObjective, JointObjective, Objective
@@ -85,13 +85,13 @@ def two_modality_stage(run: Run, stage: str) -> None:
 
 def _label(run: Run, features: Tensor, modality: Modality, title: str) -> PseudoLabels:
     config = run.recipe.clusters
-    found = cluster(features, k1=config.k1, k2=config.k2, eps=config.eps, min_samples=config.min_samples)
-    if found.labels.num_clusters == 0:
+    found = pseudo_labels(features, k1=config.k1, k2=config.k2, eps=config.eps, min_samples=config.min_samples)
+    if found.num_clusters == 0:
         raise UserError(
-            f"{title}: all {len(found.labels)} {modality} images are outliers; "
+            f"{title}: all {len(found)} {modality} images are outliers; "
             "a larger --eps or a smaller --k1 makes larger clusters"
         )
-    return found.labels
+    return found
 
 
 def _plan(

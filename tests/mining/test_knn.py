@@ -1,0 +1,120 @@
+"""Nearest neighbours against a full sort, one row at a time."""
+
+from __future__ import annotations
+
+import builtins
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.nn import functional
+
+from tokenmatcher.mining.knn import nearest
+
+
+def unit_rows(count: int, width: int, seed: int = 0) -> torch.Tensor:
+    values = np.random.default_rng(seed).standard_normal((count, width))
+    return functional.normalize(torch.from_numpy(values).float(), dim=1)
+
+
+def slow_nearest(features: np.ndarray, k: int) -> tuple[list[list[float]], list[list[int]]]:
+    similarity, index = [], []
+    for i, row in enumerate(features):
+        products = [float(row @ other) for other in features]
+        others = sorted((j for j in range(len(features)) if j != i), key=lambda j: (-products[j], j))
+        index.append([i, *others][:k])
+        similarity.append([products[j] for j in index[-1]])
+    return similarity, index
+
+
+@pytest.mark.parametrize("backend", ["torch", "faiss"])
+@pytest.mark.parametrize(("count", "k", "block"), [(50, 7, 16), (50, 7, 1000), (5, 30, 2), (1, 1, 1), (40, 40, 7)])
+def test_is_the_sorted_list(backend, count, k, block):
+    if backend == "faiss":
+        pytest.importorskip("faiss")
+    features = unit_rows(count, 8)
+    similarity, index = nearest(features, k, backend=backend, block=block)
+    expected_similarity, expected_index = slow_nearest(features.double().numpy(), k)
+    assert index.dtype == torch.int64
+    assert similarity.dtype == torch.float32
+    assert index.tolist() == expected_index
+    np.testing.assert_allclose(similarity, expected_similarity, atol=1e-6)
+
+
+@pytest.mark.parametrize("backend", ["torch", "faiss"])
+def test_an_image_comes_first_even_among_its_duplicates(backend):
+    if backend == "faiss":
+        pytest.importorskip("faiss")
+    features = unit_rows(1, 6).repeat(20, 1)
+    similarity, index = nearest(features, 4, backend=backend, block=8)
+    assert index[:, 0].tolist() == list(range(20))
+    assert all(len(set(row)) == 4 for row in index.tolist())
+    torch.testing.assert_close(similarity, torch.ones(20, 4))
+
+
+def test_a_zero_row_is_its_own_first_neighbour():
+    features = torch.cat([unit_rows(4, 5), torch.zeros(1, 5)])
+    similarity, index = nearest(features, 2)
+    assert index[4, 0] == 4
+    assert similarity[4].tolist() == [0, 0]
+
+
+@settings(max_examples=30, deadline=None)
+@given(count=st.integers(1, 40), k=st.integers(1, 50), block=st.integers(1, 50), seed=st.integers(0, 99))
+def test_lists_fall_and_hold_each_image_once(count, k, block, seed):
+    features = unit_rows(count, 4, seed)
+    similarity, index = nearest(features, k, block=block)
+    assert similarity.shape == index.shape == (count, min(k, count))
+    assert (similarity[:, 1:].diff(dim=1) <= 0).all()
+    assert all(len(set(row)) == len(row) for row in index.tolist())
+    torch.testing.assert_close(similarity, (features[:, None] * features[index]).sum(dim=2), atol=1e-6, rtol=0)
+
+
+def test_equal_neighbours_stand_by_rising_index():
+    features = torch.eye(3)[[0, 1, 1, 1, 1, 2]]
+    assert nearest(features, 6)[1][0].tolist() == [0, 1, 2, 3, 4, 5]
+    assert nearest(features, 6)[1][3].tolist() == [3, 1, 2, 4, 0, 5]
+
+
+def test_no_images():
+    similarity, index = nearest(torch.empty(0, 8), 5)
+    assert similarity.shape[0] == index.shape[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("features", "arguments", "message"),
+    [
+        (torch.ones(3), {"k": 1}, r"\(N, D\)"),
+        (torch.ones(3, 2), {"k": 0}, "at least 1"),
+        (torch.ones(3, 2), {"k": 1, "block": 0}, "at least 1"),
+        (torch.ones(3, 2), {"k": 1, "backend": "annoy"}, "backend"),
+    ],
+)
+def test_refuses_bad_input(features, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        nearest(features, **arguments)
+
+
+def test_says_which_package_is_missing(monkeypatch):
+    real = builtins.__import__
+
+    def without_faiss(name, *args, **kwargs):
+        if name == "faiss":
+            raise ImportError(name)
+        return real(name, *args, **kwargs)
+
+    monkeypatch.setattr(builtins, "__import__", without_faiss)
+    with pytest.raises(ImportError, match="faiss-cpu"):
+        nearest(torch.eye(3), 2, backend="faiss")
+
+
+@pytest.mark.gpu
+def test_the_same_on_the_gpu():
+    features = unit_rows(300, 32)
+    similarity, index = nearest(features, 10)
+    on_gpu = nearest(features.cuda(), 10, block=64)
+    assert on_gpu[0].is_cuda
+    torch.testing.assert_close(on_gpu[0].cpu(), similarity, atol=1e-5, rtol=0)
+    assert (on_gpu[1].cpu() == index).float().mean() > 0.99

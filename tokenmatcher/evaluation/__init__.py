@@ -1,0 +1,1 @@
+"""How well identities are found again: scores of the test protocols."""

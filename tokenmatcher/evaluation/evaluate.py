@@ -1,0 +1,87 @@
+"""A model through a data set's test protocols.
+
+Legend: N images of the benchmark, T tokens, D token width.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from tokenmatcher.contracts import Modality
+from tokenmatcher.data.images import ImageSet
+from tokenmatcher.data.protocols import Benchmark, Protocol
+from tokenmatcher.evaluation.metrics import cross_modality_scores, mean_scores
+from tokenmatcher.model.backbone import TokenViT
+from tokenmatcher.model.features import extract
+
+TEST_INTERPOLATION = "lanczos"
+
+
+class Evaluator:
+    """Scores a model on a benchmark; each image is decoded once for all calls and embedded once a call."""
+
+    def __init__(
+        self,
+        benchmark: Benchmark,
+        *,
+        height: int,
+        width: int,
+        store_dir: Path,
+        device: torch.device,
+        progress: bool = True,
+    ) -> None:
+        self.benchmark = benchmark
+        self.device = device
+        self.progress = progress
+        self.rows = {
+            modality: np.flatnonzero([record.modality is modality for record in benchmark.images])
+            for modality in Modality
+        }
+        self.sets = {
+            modality: ImageSet.load(
+                [benchmark.images[row] for row in rows],
+                modality,
+                store_dir,
+                f"test-{modality}",
+                height=height,
+                width=width,
+                interpolation=TEST_INTERPOLATION,
+                progress=progress,
+            )
+            for modality, rows in self.rows.items()
+        }
+
+    def features(self, model: TokenViT) -> Tensor:
+        """(N, T*D) unit features of the benchmark's images, on the CPU."""
+        everything = torch.empty(len(self.benchmark.images), model.config.num_tokens * model.config.embed_dim)
+        for modality, rows in self.rows.items():
+            found = extract(model, self.sets[modality].store, modality, device=self.device, progress=self.progress)
+            everything[torch.from_numpy(rows)] = F.normalize(found, dim=1).cpu()
+        return everything
+
+    def __call__(self, model: TokenViT) -> dict[str, dict[str, Any]]:
+        """By protocol: rank1, rank5, rank10, rank20, mAP, mINP as fractions, means over the `trials` beside them."""
+        features = self.features(model)
+        return {protocol.name: self._score(protocol, features) for protocol in self.benchmark.protocols}
+
+    def _score(self, protocol: Protocol, features: Tensor) -> dict[str, Any]:
+        identities, cameras = self.benchmark.identities, self.benchmark.cameras
+        trials = [
+            cross_modality_scores(
+                features[torch.from_numpy(trial.query.copy())] @ features[torch.from_numpy(trial.gallery.copy())].T,
+                identities[trial.query],
+                identities[trial.gallery],
+                cameras[trial.query],
+                cameras[trial.gallery],
+                excluded_cameras=protocol.excluded_cameras,
+                distinct_identities=protocol.distinct_identities,
+            )
+            for trial in protocol.trials
+        ]
+        return {**mean_scores(trials).to_dict(), "trials": [trial.to_dict() for trial in trials]}

@@ -1,0 +1,148 @@
+"""`test_sysu.py` and `test_regdb.py`: from checkpoints to the protocol's table and JSON."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tokenmatcher.cli import Parser
+from tokenmatcher.data.protocols import Benchmark, regdb_benchmark, sysu_benchmark
+from tokenmatcher.data.records import REGDB_TRIALS
+from tokenmatcher.errors import UserError
+from tokenmatcher.evaluation.evaluate import Evaluator
+from tokenmatcher.model.backbone import TokenViT
+from tokenmatcher.model.weights import build_model, load_file
+from tokenmatcher.report.tables import METRICS, score_table
+from tokenmatcher.runtime import choose_device, replacing
+
+Scores = dict[str, dict[str, Any]]
+MODES = {"all": ("all",), "indoor": ("indoor",), "both": ("all", "indoor")}
+DIRECTIONS = ("visible-to-infrared", "infrared-to-visible")
+
+
+def _parser(dataset: str, title: str, resume: str) -> Parser:
+    parser = Parser(f"Test a model on {title} by its published protocol.")
+    parser.add_argument("--resume", type=Path, required=True, help=resume)
+    parser.add_argument(
+        "--data-dir", type=Path, default=Path("data") / dataset, help="raw data set (default %(default)s)"
+    )
+    parser.add_argument("--store-dir", type=Path, help="decoded test images (default DATA_DIR/store)")
+    parser.add_argument("--json", type=Path, help="write the scores to this file as well, as fractions 0..1")
+    parser.add_argument("--device", choices=("auto", "cuda", "cpu"), default="auto", help="(default %(default)s)")
+    parser.add_argument("--no-progress", action="store_true", help="no progress bars")
+    return parser
+
+
+def test_sysu(arguments: Sequence[str] | None = None) -> None:
+    """SYSU-MM01, all-search and indoor-search, mean of ten trials."""
+    parser = _parser("sysu", "SYSU-MM01", "our checkpoint, or the authors' model_best.pth.tar")
+    parser.add_argument("--mode", choices=tuple(MODES), default="both", help="gallery cameras (default %(default)s)")
+    parser.add_argument(
+        "--shots", type=int, choices=(1, 10), default=1, help="gallery images of a person and camera (default 1)"
+    )
+    given = parser.parse_args(arguments)
+    model, content = _load(given.resume)
+    if content.get("dataset", "sysu") != "sysu":
+        raise UserError(
+            f"{given.resume}: was trained on {content['dataset']}; test it with test_{content['dataset']}.py"
+        )
+    benchmark = sysu_benchmark(given.data_dir, MODES[given.mode], given.shots)
+    scores = _evaluate(model, benchmark, given)
+    print(score_table(scores, f"SYSU-MM01, {given.shots}-shot"))
+    _write(given.json, {"sysu": scores, "shots": given.shots, "checkpoint": str(given.resume)})
+
+
+def test_regdb(arguments: Sequence[str] | None = None) -> None:
+    """RegDB, both directions, each trial with its own model."""
+    parser = _parser("regdb", "RegDB", "a checkpoint, or a folder with trial_1 to trial_10 as train_regdb.py leaves it")
+    parser.add_argument(
+        "--direction", choices=(*DIRECTIONS, "both"), default="both", help="query to gallery (default %(default)s)"
+    )
+    parser.add_argument("--trial", type=int, help="the split of a model that does not know its own (the authors')")
+    given = parser.parse_args(arguments)
+    wanted = DIRECTIONS if given.direction == "both" else (given.direction,)
+    by_trial: dict[int, Scores] = {}
+    for path in _checkpoints(given.resume):
+        model, content = _load(path)
+        trial = _trial_of(path, content, given.trial)
+        if trial in by_trial:
+            raise UserError(f"{path}: a second model of trial {trial}")
+        scores = _evaluate(model, regdb_benchmark(given.data_dir, trial), given)
+        by_trial[trial] = {name: scores[name] for name in wanted}
+    mean: Scores = {
+        name: {
+            **{metric: float(np.mean([scores[name][metric] for scores in by_trial.values()])) for metric in METRICS},
+            "trials": [{"trial": t, **{m: scores[name][m] for m in METRICS}} for t, scores in by_trial.items()],
+        }
+        for name in wanted
+    }
+    trials = ", ".join(map(str, by_trial))
+    print(score_table(mean, f"RegDB, trial {trials}"))
+    if len(by_trial) < len(REGDB_TRIALS):
+        print(f"note: the protocol is the mean over the ten trials' own models; this is {len(by_trial)} of them")
+    _write(given.json, {"regdb": mean, "checkpoint": str(given.resume)})
+
+
+def _load(path: Path) -> tuple[TokenViT, dict[str, Any]]:
+    content = load_file(path)
+    model, report = build_model(content, source=str(path))
+    print(report)
+    return model, content
+
+
+def _evaluate(model: TokenViT, benchmark: Benchmark, given: argparse.Namespace) -> Scores:
+    device = choose_device(given.device)
+    evaluator = Evaluator(
+        benchmark,
+        height=model.config.height,
+        width=model.config.width,
+        store_dir=given.store_dir or given.data_dir / "store",
+        device=device,
+        progress=not given.no_progress,
+    )
+    return evaluator(model.to(device))
+
+
+def _checkpoints(path: Path) -> list[Path]:
+    """The file itself, or stage 2's last checkpoint of every trial in the folder, by number."""
+    if not path.is_dir():
+        return [path]
+    found = [path / f"trial_{trial}" / "stage2" / "last.pt" for trial in REGDB_TRIALS]
+    present = [file for file in found if file.is_file()]
+    if not present:
+        raise UserError(f"--resume {path}: no trial_*/stage2/last.pt in this folder")
+    return present
+
+
+def _trial_of(path: Path, content: dict[str, Any], asked: int | None) -> int:
+    """The split that the model was trained on; another one holds people that it has seen.
+
+    Raises:
+        UserError: unknown, or not the one asked for.
+    """
+    if content.get("dataset", "regdb") != "regdb":
+        raise UserError(f"{path}: was trained on {content['dataset']}; test it with test_{content['dataset']}.py")
+    own = content.get("trial")
+    if own is None and asked is None:
+        raise UserError(f"{path}: does not say which trial it was trained on; name it with --trial")
+    if own is not None and asked is not None and own != asked:
+        raise UserError(f"--trial {asked}: {path} was trained on trial {own}, whose people are in the test of {asked}")
+    trial = asked if own is None else own
+    if trial not in REGDB_TRIALS:
+        raise UserError(f"--trial {trial}: RegDB has trials 1 to 10")
+    return int(trial)
+
+
+def _write(path: Path | None, result: dict[str, Any]) -> None:
+    if path is None:
+        return
+    try:
+        with replacing(path) as file:
+            file.write(json.dumps(result, indent=1).encode() + b"\n")
+    except OSError as error:
+        raise UserError(f"--json {path}: cannot be written ({error})") from None

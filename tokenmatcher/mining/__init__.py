@@ -1,0 +1,1 @@
+"""From features to pseudo labels, neighbours and cluster matches. Knows no loss and no trainer."""

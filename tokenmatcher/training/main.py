@@ -1,0 +1,200 @@
+"""`train_sysu.py` and `train_regdb.py`: from flags to a run."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from tokenmatcher.cli import Parser, add_recipe_flags, recipe_from, stages_from
+from tokenmatcher.contracts import Modality
+from tokenmatcher.data.images import ImageSet
+from tokenmatcher.data.protocols import Benchmark, regdb_benchmark, sysu_benchmark
+from tokenmatcher.data.records import REGDB_TRIALS, Dataset, read_training
+from tokenmatcher.errors import UserError
+from tokenmatcher.evaluation.evaluate import Evaluator
+from tokenmatcher.model.backbone import TokenViT
+from tokenmatcher.model.weights import build_model, load_file
+from tokenmatcher.presets import Recipe
+from tokenmatcher.report.header import run_header
+from tokenmatcher.report.log import RunLog
+from tokenmatcher.runtime import Randomness, choose_device, replacing
+from tokenmatcher.training.run import Run
+from tokenmatcher.training.stages import STAGES, train
+
+PRETRAINED = {"paper": Path("pretrained/vit_base_ics_cfs_lup.pth"), "demo": Path("pretrained/demo_vit.pth")}
+RANDOM_START = "none"
+
+
+def parser_for(dataset: Dataset) -> Parser:
+    """All flags of `train_<dataset>.py`."""
+    stages = STAGES if dataset == "sysu" else ("1", "2")
+    parser = Parser(
+        f"Train TokenMatcher on {dataset}. Sources of the numbers: [P] paper, [C] published code, [D] ours."
+    )
+    group = parser.add_argument_group("run")
+    group.add_argument(
+        "--data-dir",
+        type=Path,
+        default=Path("data") / dataset,
+        help="data set with its training copy (default %(default)s)",
+    )
+    group.add_argument(
+        "--logs-dir", type=Path, default=Path("logs") / dataset, help="logs and checkpoints (default %(default)s)"
+    )
+    group.add_argument(
+        "--store-dir", type=Path, help="decoded images, 5 GB for SYSU-MM01 at 384x128 (default DATA_DIR/store)"
+    )
+    group.add_argument(
+        "--preset", choices=("paper", "demo"), default="paper", help="all numbers below at once (default %(default)s)"
+    )
+    group.add_argument(
+        "--pretrained-path",
+        help="start: a self-supervised file, or 'none' (default by preset: "
+        + ", ".join(f"{preset} {path}" for preset, path in PRETRAINED.items())
+        + ")",
+    )
+    group.add_argument("--stages", default=",".join(stages), help="which of them to do (default %(default)s)")
+    if dataset == "regdb":
+        group.add_argument("--trial", type=int, default=1, help="split 1 to 10, each with its own model (default 1)")
+    group.add_argument(
+        "--resume", help="'auto': continue the run in LOGS_DIR if there is one; or a last.pt to continue"
+    )
+    group.add_argument("--device", choices=("auto", "cuda", "cpu"), default="auto", help="(default %(default)s)")
+    group.add_argument("--seed", type=int, default=1, help="of all random numbers (default %(default)s)")
+    group.add_argument("--no-progress", action="store_true", help="no progress bars")
+    add_recipe_flags(parser, dataset)
+    return parser
+
+
+def main(dataset: Dataset, arguments: Sequence[str] | None = None) -> None:
+    """Train as the flags say.
+
+    Raises:
+        UserError: anything about flags or files that is not right.
+    """
+    given = parser_for(dataset).parse_args(arguments)
+    stages = stages_from(given.stages, STAGES if dataset == "sysu" else ("1", "2"))
+    recipe = recipe_from(given, dataset)
+    device = choose_device(given.device)
+    trial = _trial(given) if dataset == "regdb" else None
+    folder = given.logs_dir if trial is None else given.logs_dir / f"trial_{trial}"
+    resumed = _checkpoint_to_resume(given.resume, folder, stages)
+    records = read_training(given.data_dir, dataset, trial)
+    random = Randomness(given.seed)
+    if resumed is not None:
+        model, start = TokenViT(recipe.model), f"continues from {resumed}"
+    elif "1" not in stages:
+        model, start = TokenViT(recipe.model), "starts from stage 1's weights"
+    else:
+        model, start = _starting_model(given, recipe)
+    store_dir = given.store_dir or given.data_dir / "store"
+    suffix = "" if trial is None else f"-trial{trial}"
+    sets = {
+        modality: ImageSet.load(
+            records[modality],
+            modality,
+            store_dir,
+            f"train-{modality}{suffix}",
+            height=recipe.model.height,
+            width=recipe.model.width,
+            interpolation=recipe.data.resize,
+            progress=not given.no_progress,
+        ).to(device)
+        for modality in Modality
+    }
+    log = RunLog(folder)
+    run = Run(
+        recipe=recipe,
+        dataset=dataset,
+        trial=trial,
+        sets=sets,
+        model=model.to(device),
+        device=device,
+        random=random,
+        folder=folder,
+        log=log,
+        evaluate=_evaluator(given, dataset, trial, recipe, store_dir, device),
+        progress=not given.no_progress,
+    )
+    if resumed is not None:
+        run.resume(resumed)
+    log.say(run_header(dataset, trial, recipe, sets, device, stages))
+    log.say(start)
+    if run.evaluate is None:
+        log.say("no test data beside the training copy: nothing will be tested")
+    with replacing(folder / "config.json") as file:
+        file.write(json.dumps(recipe.to_dict(), indent=1).encode() + b"\n")
+    train(run, stages)
+    log.say(f"done: {folder}")
+
+
+def _trial(given: argparse.Namespace) -> int:
+    if given.trial not in REGDB_TRIALS:
+        raise UserError(f"--trial {given.trial}: RegDB has trials 1 to 10")
+    return int(given.trial)
+
+
+def _checkpoint_to_resume(asked: str | None, folder: Path, stages: Sequence[str]) -> Path | None:
+    """The checkpoint to continue, or None for a fresh run.
+
+    Raises:
+        UserError: a fresh run would overwrite another's checkpoints.
+    """
+    present = {
+        stage: path
+        for stage in STAGES
+        if (path := folder / (stage if stage == "camera" else f"stage{stage}") / "last.pt").is_file()
+    }
+    if asked is not None and asked != "auto":
+        return Path(asked)
+    if asked == "auto":
+        return present[max(present, key=STAGES.index)] if present else None
+    if taken := [str(path) for stage, path in present.items() if stage in stages]:
+        raise UserError(f"{taken[0]} is there already: continue with --resume auto, or choose another --logs-dir")
+    return None
+
+
+def _starting_model(given: argparse.Namespace, recipe: Recipe) -> tuple[TokenViT, str]:
+    """The untrained model and a line that says where its weights come from."""
+    path = given.pretrained_path or PRETRAINED[given.preset]
+    if str(path) == RANDOM_START:
+        return TokenViT(recipe.model), "starts from random weights: clusters usually collapse, see README.md"
+    if not Path(path).is_file():
+        raise UserError(
+            f"--pretrained-path {path}: no such file; README.md says where to get it ('none' for random weights)"
+        )
+    model, report = build_model(load_file(path), source=str(path), config=recipe.model)
+    return model, f"starts from {report}"
+
+
+def _evaluator(
+    given: argparse.Namespace,
+    dataset: Dataset,
+    trial: int | None,
+    recipe: Recipe,
+    store_dir: Path,
+    device: torch.device,
+) -> Evaluator | None:
+    """The test, where the raw test tree is there."""
+    benchmark: Benchmark
+    if dataset == "sysu":
+        if not (given.data_dir / "exp" / "test_id.txt").is_file():
+            return None
+        benchmark = sysu_benchmark(given.data_dir)
+    else:
+        assert trial is not None
+        if not (given.data_dir / "idx" / f"test_visible_{trial}.txt").is_file():
+            return None
+        benchmark = regdb_benchmark(given.data_dir, trial)
+    return Evaluator(
+        benchmark,
+        height=recipe.model.height,
+        width=recipe.model.width,
+        store_dir=store_dir,
+        device=device,
+        progress=not given.no_progress,
+    )
