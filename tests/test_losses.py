@@ -34,8 +34,7 @@ def slow_neighbour_contrast(features, instances, neighbours, temperature):
     terms = []
     for row, own in zip(features, neighbours, strict=True):
         scores = [float(unit(row) @ instance) / temperature for instance in instances]
-        for j in own:
-            terms.append(math.log(sum(math.exp(s - scores[j]) for s in scores)))
+        terms += [math.log(sum(math.exp(s - scores[j]) for s in scores)) for j in own]
     return sum(terms) / len(terms)
 
 

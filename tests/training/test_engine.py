@@ -1,0 +1,110 @@
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from tokenmatcher.contracts import Modality, PseudoLabels
+from tokenmatcher.data.batches import Batch
+from tokenmatcher.errors import UserError
+from tokenmatcher.model.backbone import TokenViT
+from tokenmatcher.presets import PRESETS
+from tokenmatcher.training.engine import cosine, forward, make_optimizer, set_learning_rate, train_epoch, train_step
+from tokenmatcher.training.objectives import ContrastObjective
+from tokenmatcher.training.targets import ContrastTargets
+
+SMALL = replace(
+    PRESETS["sysu"]["demo"].model,
+    height=32,
+    width=16,
+    patch_size=8,
+    stem_channels=4,
+    embed_dim=16,
+    depth=1,
+    num_heads=2,
+)
+
+
+@pytest.fixture
+def model():
+    torch.manual_seed(0)
+    return TokenViT(SMALL)
+
+
+def make_batch(seed=0, count=6):
+    generator = torch.Generator().manual_seed(seed)
+    images = {m: torch.randn(count, 3, 32, 16, generator=generator) for m in Modality}
+    return Batch(images, {m: np.arange(count) for m in Modality})
+
+
+def make_objective():
+    labels = PseudoLabels(np.array([0, 0, 1, 1, 2, 2]))
+    width = SMALL.num_tokens * SMALL.embed_dim
+    centroids = {m: torch.randn(3, width, generator=torch.Generator().manual_seed(1)) for m in Modality}
+    return ContrastObjective(
+        ContrastTargets(dict.fromkeys(Modality, labels), centroids), PRESETS["sysu"]["paper"].losses
+    )
+
+
+def test_views_are_the_modalities(model):
+    model.eval()
+    batch = make_batch()
+    views = forward(model, batch)
+    for modality in Modality:
+        alone = model(**{modality.value: batch.images[modality]})
+        torch.testing.assert_close(views[modality].features, alone.features, rtol=1e-4, atol=1e-5)
+    only = Batch({Modality.INFRARED: batch.images[Modality.INFRARED]}, {Modality.INFRARED: np.arange(6)})
+    assert list(forward(model, only)) == [Modality.INFRARED]
+
+
+def test_a_step_descends_then_writes_the_memories(model):
+    objective, optimizer = make_objective(), make_optimizer(model, PRESETS["sysu"]["paper"].schedule)
+    set_learning_rate(optimizer, 1e-2)
+    before = {m: objective.memories[m].vectors.clone() for m in Modality}
+    first = train_step(model.train(), objective, make_batch(), optimizer)
+    assert set(first) == {"visible", "infrared", "diversity", "total"}
+    assert first["total"].item() == pytest.approx(sum(first[n].item() for n in first if n != "total"), rel=1e-6)
+    for m in Modality:
+        assert not torch.equal(before[m], objective.memories[m].vectors)
+    for _ in range(20):
+        last = train_step(model, objective, make_batch(), optimizer)
+    assert last["total"] < first["total"]
+
+
+def test_means_are_over_the_steps(model):
+    objective, optimizer = make_objective(), make_optimizer(model, PRESETS["sysu"]["demo"].schedule)
+    result = train_epoch(
+        model, objective, [make_batch(s) for s in range(3)], optimizer, steps=3, title="t", progress=False
+    )
+    assert set(result.losses) == {"visible", "infrared", "diversity", "total"}
+    assert result.images_per_second > 0
+
+
+def test_a_loss_that_is_not_finite_stops_and_is_named(model):
+    objective, optimizer = make_objective(), make_optimizer(model, PRESETS["sysu"]["paper"].schedule)
+    broken = make_batch()
+    broken.images[Modality.INFRARED][0] = float("nan")
+    with pytest.raises(UserError, match=r"stage 1 epoch 4: loss .*infrared.* not finite"):
+        train_epoch(model, objective, [broken], optimizer, steps=1, title="stage 1 epoch 4", progress=False)
+
+
+def test_cosine():
+    assert cosine(0, 50, 3.5e-4, 1e-6) == pytest.approx(3.5e-4)
+    assert cosine(50, 50, 3.5e-4, 1e-6) == pytest.approx(1e-6)
+    assert cosine(25, 50, 3.5e-4, 1e-6) == pytest.approx((3.5e-4 + 1e-6) / 2)
+    parameter = torch.nn.Parameter(torch.zeros(1))
+    optimizer = torch.optim.SGD([parameter], lr=3.5e-4)
+    reference = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=50, eta_min=1e-6)
+    for epoch in range(50):
+        assert math.isclose(reference.get_last_lr()[0], cosine(epoch, 50, 3.5e-4, 1e-6), rel_tol=1e-9)
+        optimizer.step()
+        reference.step()
+
+
+def test_frozen_parameters_are_left_out(model):
+    optimizer = make_optimizer(model, PRESETS["sysu"]["paper"].schedule)
+    trained = {id(p) for group in optimizer.param_groups for p in group["params"]}
+    assert all(id(neck.bias) not in trained for neck in model.necks)
+    assert optimizer.param_groups[0]["momentum"] == 0.9
+    assert optimizer.param_groups[0]["weight_decay"] == 5e-4
