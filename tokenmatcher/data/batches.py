@@ -90,7 +90,8 @@ def make_batches(
         jitter_plain: jitter also the plain visible copies and the infrared images.
     """
     for rows in zip(*plans.values(), strict=True):
-        images, index = {}, {}
+        images: dict[Modality, Tensor] = {}
+        index: dict[Modality, np.ndarray] = {}
         for modality, chosen in zip(plans, rows, strict=True):
             pixels = sets[modality].store.batch(chosen, device)
             if modality is Modality.INFRARED:

@@ -12,7 +12,7 @@ import numpy as np
 
 from tokenmatcher.cli import Parser
 from tokenmatcher.data.protocols import Benchmark, regdb_benchmark, sysu_benchmark
-from tokenmatcher.data.records import REGDB_TRIALS
+from tokenmatcher.data.records import REGDB_TRIALS, check_regdb_trial
 from tokenmatcher.errors import UserError
 from tokenmatcher.evaluation.evaluate import Evaluator
 from tokenmatcher.model.backbone import TokenViT
@@ -132,10 +132,7 @@ def _trial_of(path: Path, content: dict[str, Any], asked: int | None) -> int:
         raise UserError(f"{path}: does not say which trial it was trained on; name it with --trial")
     if own is not None and asked is not None and own != asked:
         raise UserError(f"--trial {asked}: {path} was trained on trial {own}, whose people are in the test of {asked}")
-    trial = asked if own is None else own
-    if trial not in REGDB_TRIALS:
-        raise UserError(f"--trial {trial}: RegDB has trials 1 to 10")
-    return int(trial)
+    return check_regdb_trial(asked if own is None else own)
 
 
 def _write(path: Path | None, result: dict[str, Any]) -> None:

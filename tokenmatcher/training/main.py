@@ -13,7 +13,7 @@ from tokenmatcher.cli import Parser, add_recipe_flags, recipe_from, stages_from
 from tokenmatcher.contracts import Modality
 from tokenmatcher.data.images import ImageSet
 from tokenmatcher.data.protocols import Benchmark, regdb_benchmark, sysu_benchmark
-from tokenmatcher.data.records import REGDB_TRIALS, Dataset, read_training
+from tokenmatcher.data.records import Dataset, check_regdb_trial, read_training
 from tokenmatcher.errors import UserError
 from tokenmatcher.evaluation.evaluate import Evaluator
 from tokenmatcher.model.backbone import TokenViT
@@ -80,7 +80,7 @@ def main(dataset: Dataset, arguments: Sequence[str] | None = None) -> None:
     stages = stages_from(given.stages, STAGES if dataset == "sysu" else ("1", "2"))
     recipe = recipe_from(given, dataset)
     device = choose_device(given.device)
-    trial = _trial(given) if dataset == "regdb" else None
+    trial = check_regdb_trial(given.trial) if dataset == "regdb" else None
     folder = given.logs_dir if trial is None else given.logs_dir / f"trial_{trial}"
     resumed = _checkpoint_to_resume(given.resume, folder, stages)
     records = read_training(given.data_dir, dataset, trial)
@@ -130,12 +130,6 @@ def main(dataset: Dataset, arguments: Sequence[str] | None = None) -> None:
         file.write(json.dumps(recipe.to_dict(), indent=1).encode() + b"\n")
     train(run, stages)
     log.say(f"done: {folder}")
-
-
-def _trial(given: argparse.Namespace) -> int:
-    if given.trial not in REGDB_TRIALS:
-        raise UserError(f"--trial {given.trial}: RegDB has trials 1 to 10")
-    return int(given.trial)
 
 
 def _checkpoint_to_resume(asked: str | None, folder: Path, stages: Sequence[str]) -> Path | None:

@@ -1,0 +1,120 @@
+"""The backbone: two stems, shared transformer blocks, T class tokens.
+
+    visible  (B1, 3, H, W) -> stem -+
+                                    +-> (B, N, D) + T class tokens -> blocks -> norm -> tokens (B, T, D)
+    infrared (B2, 3, H, W) -> stem -+                                                -> T necks -> features (B, T*D)
+
+Legend: B = B1 + B2 batch, visible first, T class tokens, D token width, N patches, H and W image height and
+width in pixels.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import NamedTuple
+
+import torch
+from timm.models.vision_transformer import VisionTransformer
+from torch import Tensor, nn
+
+from tokenmatcher.contracts import Modality
+from tokenmatcher.model.stem import ConvStem
+from tokenmatcher.presets import ModelConfig
+
+TOKEN_STD = 0.02  # of fresh class tokens and position embeddings, as in ViT
+
+
+class TokenOutput(NamedTuple):
+    """What the backbone says about B images."""
+
+    tokens: Tensor
+    """(B, T, D) class tokens after the last norm."""
+    features: Tensor
+    """(B, T*D) the same, each token through its own batch norm."""
+
+
+class TwoStems(nn.Module):
+    """One stem for each modality; stands where timm's ViT has its patch embedding."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.visible = ConvStem(config)
+        self.infrared = ConvStem(config)
+        self.grid_size = self.visible.grid_size
+        self.num_patches = self.visible.num_patches
+
+    def forward(self, images: tuple[Tensor | None, Tensor | None]) -> Tensor:
+        """(visible, infrared), each (B, 3, H, W) or None -> (B1 + B2, N, D)."""
+        visible, infrared = images
+        parts = []
+        if visible is not None:
+            parts.append(self.visible(visible))
+        if infrared is not None:
+            parts.append(self.infrared(infrared))
+        return torch.cat(parts)
+
+
+class TokenViT(nn.Module):
+    """ViT (Dosovitskiy et al., 2021) with a stem for each modality and T class tokens.
+
+    The class tokens are timm's one class token and T - 1 register tokens: they see and are seen alike,
+    and each has a position embedding. The necks' biases are kept at 0 (`requires_grad` is off).
+
+    Fresh weights follow PyTorch's global generator: linear layers and position embeddings truncated normal
+    (std 0.02), class tokens normal (std 0.02), convolutions Kaiming (fan-out), norms 1 and 0.
+
+    Raises:
+        ValueError: no class token, or sizes that `ConvStem` refuses.
+    """
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        if config.num_tokens < 1:
+            raise ValueError(f"needs at least one class token, got {config.num_tokens}")
+        self.config = config
+        self.vit = VisionTransformer(
+            img_size=(config.height, config.width),
+            patch_size=config.patch_size,
+            num_classes=0,
+            global_pool="",
+            embed_dim=config.embed_dim,
+            depth=config.depth,
+            num_heads=config.num_heads,
+            mlp_ratio=config.mlp_ratio,
+            qkv_bias=True,
+            reg_tokens=config.num_tokens - 1,
+            drop_path_rate=config.drop_path,
+            embed_layer=lambda **_: TwoStems(config),
+            norm_layer=partial(nn.LayerNorm, eps=1e-6),
+        )
+        self.necks = nn.ModuleList(nn.BatchNorm1d(config.embed_dim) for _ in range(config.num_tokens))
+        for neck in self.necks:
+            neck.bias.requires_grad_(False)
+        for token in (self.vit.cls_token, self.vit.reg_token):
+            if token is not None:
+                nn.init.normal_(token, std=TOKEN_STD)
+
+    def forward(self, visible: Tensor | None = None, infrared: Tensor | None = None) -> TokenOutput:
+        """Both modalities in one pass, so that batch statistics behind the stems see both.
+
+        Args:
+            visible: (B1, 3, H, W) normalised pixels, or None.
+            infrared: (B2, 3, H, W) normalised pixels, or None.
+
+        Returns:
+            tokens and features of the B1 visible images, then of the B2 infrared ones.
+
+        Raises:
+            ValueError: no images, or images that are not (B, 3, H, W) of the configured size.
+        """
+        if visible is None and infrared is None:
+            raise ValueError("needs visible or infrared images, got neither")
+        size = (3, self.config.height, self.config.width)
+        for modality, images in ((Modality.VISIBLE, visible), (Modality.INFRARED, infrared)):
+            if images is not None and (images.ndim != 4 or images.shape[1:] != size):
+                expected = "x".join(map(str, size))
+                raise ValueError(f"{modality} images must be Bx{expected}, got {tuple(images.shape)}")
+        hidden = self.vit.forward_features((visible, infrared))  # type: ignore[arg-type]  # TwoStems takes the pair
+        tokens = hidden[:, : self.config.num_tokens]
+        features = torch.cat([neck(token) for neck, token in zip(self.necks, tokens.unbind(1), strict=True)], dim=1)
+        return TokenOutput(tokens, features)
