@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -19,3 +20,11 @@ def golden():
             return dict(file)
 
     return load
+
+
+def pytest_collection_modifyitems(items):
+    """Tests marked `gpu` are left out, and said to be, where there is no CUDA device."""
+    if not torch.cuda.is_available():
+        for item in items:
+            if "gpu" in item.keywords:
+                item.add_marker(pytest.mark.skip(reason="no CUDA device"))

@@ -151,10 +151,11 @@ class ClusterMatch:
             f"every row needs a column in 0..{num_columns - 1}",
         )
         first = np.bincount(columns, minlength=num_columns)
-        _require((first <= self.capacity).all(), f"a column holds more than {self.capacity} rows")
         for column, rows in enumerate(self.rows_of_column):
             _require(len(rows) > 0, f"column {column} has no row")
             _require(len(set(rows)) == len(rows), f"column {column} holds a row twice")
+            _require(len(rows) <= self.capacity, f"column {column} holds more than {self.capacity} rows")
+            _require(0 <= min(rows) and max(rows) < columns.size, f"column {column} holds a row that is none")
             if first[column]:
                 _require(
                     sorted(rows) == np.flatnonzero(columns == column).tolist(),

@@ -271,7 +271,6 @@ PAPER_REGDB = PAPER_SYSU.override(
 _DEMO = {
     "height": 96,
     "width": 32,
-    "patch_size": 8,
     "stem_channels": 32,
     "embed_dim": 128,
     "depth": 4,

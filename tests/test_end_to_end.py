@@ -1,0 +1,237 @@
+"""The real scripts as a user runs them, on rendered people."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+pytestmark = pytest.mark.slow
+
+ROOT = Path(__file__).parents[1]
+SMALL = {
+    "preset": "demo", "device": "cpu", "pretrained-path": "none", "height": 32, "width": 16, "patch-size": 8,
+    "embed-dim": 16, "depth": 1, "num-heads": 2, "stem-channels": 4, "batch-size": 16, "num-instances": 4, "epochs": 2,
+    "iters": 3, "k1": 6, "k2": 2, "min-samples": 2, "eps": 0.7, "eval-start": 0,
+}  # fmt: skip
+SMALL = [word for name, value in SMALL.items() for word in (f"--{name}", str(value))] + ["--no-progress"]
+CAMERA = {
+    "epochs-visible": 2, "epochs-infrared": 1, "keep-from": 0, "iters": 2, "batch-size": 16, "eps": 0.7, "k1": 6, "k2": 2
+}  # fmt: skip
+CAMERA = [word for name, value in CAMERA.items() for word in (f"--camera-{name}", str(value))]
+
+
+def call(*arguments, check=True):
+    done = subprocess.run(
+        [sys.executable, *map(str, arguments)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=600,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    if check:
+        assert done.returncode == 0, done.stderr
+    return done
+
+
+def refused(*arguments):
+    """Exit status 2, one line on stderr, no traceback; returns the line."""
+    done = call(*arguments, check=False)
+    assert done.returncode == 2, done.stderr
+    lines = done.stderr.strip().splitlines()
+    assert len(lines) == 1, done.stderr
+    assert lines[0].startswith("error: ")
+    return lines[0]
+
+
+def weights(path):
+    return torch.load(path, weights_only=True)["model"]
+
+
+def same_weights(a, b):
+    a, b = weights(a), weights(b)
+    return a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
+
+
+def entries(folder):
+    lines = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    for line in lines:
+        line.pop("seconds", None)
+        line.pop("images_per_second", None)
+    return lines
+
+
+@pytest.fixture(scope="module")
+def sysu(tmp_path_factory):
+    """A prepared tree in a path with a space and a non-ASCII letter."""
+    data = tmp_path_factory.mktemp("daten ü") / "sysu"
+    call("-m", "tokenmatcher.data.people", "sysu", "--out", data, "--train-ids", 8, "--test-ids", 5, "--seed", 3)
+    for stray in (".DS_Store", "cam1/Thumbs.db", "cam1/0001/notes.txt"):
+        (data / stray).write_text("not an image")
+    out = call("prepare_sysu.py", "--data-dir", data).stdout
+    assert "22,258" in out
+    return data
+
+
+@pytest.fixture(scope="module")
+def trained(sysu, tmp_path_factory):
+    """An uninterrupted run of all stages."""
+    logs = tmp_path_factory.mktemp("logs") / "whole"
+    call("train_sysu.py", "--data-dir", sysu, "--logs-dir", logs, *SMALL, *CAMERA)
+    return logs
+
+
+@pytest.fixture(scope="module")
+def regdb(tmp_path_factory):
+    data = tmp_path_factory.mktemp("regdb") / "regdb"
+    call("-m", "tokenmatcher.data.people", "regdb", "--out", data, "--ids", 16, "--images", 6, "--seed", 3)
+    call("prepare_regdb.py", "--data-dir", data)
+    return data
+
+
+def test_every_epoch_leaves_a_line_and_a_checkpoint(trained):
+    lines = entries(trained)
+    stages = [(line["stage"], line.get("camera"), line["epoch"]) for line in lines]
+    cameras = [
+        ("camera", c, e) for c, epochs in ((1, 2), (2, 2), (4, 2), (5, 2), (3, 1), (6, 1)) for e in range(epochs)
+    ]
+    assert stages == [("1", None, 0), ("1", None, 1), *cameras, ("2", None, 0), ("2", None, 1)]
+    for line in lines:
+        assert line["losses"]["total"] > 0
+        assert all({"clusters", "outliers", "ari", "nmi"} == set(found) for found in line["labels"].values())
+    assert {"neighbour", "cross"} <= set(lines[-1]["losses"])
+    assert {"ratio", "capacity", "right", "matched_columns"} <= set(lines[-1]["match"])
+    assert set(lines[-1]["scores"]) == {"all", "indoor"}
+    for stage in ("stage1", "stage2"):
+        for name in ("last.pt", "best.pt"):
+            assert (trained / stage / name).is_file()
+    assert json.loads((trained / "config.json").read_text())["model"]["embed_dim"] == 16
+    assert not list(trained.rglob("*.tmp"))
+
+
+def test_the_camera_stage_finds_local_labels_and_keeps_stage_ones_weights(trained):
+    assert same_weights(trained / "camera/last.pt", trained / "stage1/last.pt")
+    local = torch.load(trained / "stage2/last.pt", weights_only=True)["run"]["local_labels"]
+    assert all((labels >= 0).any() for labels in local.values())
+
+
+def test_test_script_agrees_with_the_log(trained, sysu, tmp_path):
+    out = tmp_path / "scores.json"
+    done = call("test_sysu.py", "--resume", trained / "stage2/last.pt", "--data-dir", sysu, "--json", out)
+    scores = json.loads(out.read_text())["sysu"]
+    assert set(scores) == {"all", "indoor"}
+    last = entries(trained)[-1]["scores"]
+    for mode in scores:
+        assert set(scores[mode]) == {"rank1", "rank5", "rank10", "rank20", "mAP", "mINP", "trials"}
+        assert len(scores[mode]["trials"]) == 10
+        assert 0 < scores[mode]["mAP"] <= 1
+        assert scores[mode]["mAP"] == pytest.approx(last[mode]["mAP"], abs=1e-5)
+        assert f"{100 * scores[mode]['rank1']:.2f}" in done.stdout
+    call("test_sysu.py", "--resume", trained / "stage1/best.pt", "--data-dir", sysu, "--mode", "indoor", "--shots", 10)
+
+
+@pytest.mark.parametrize("after", [1, 4, 13])
+def test_a_killed_run_resumes_to_the_same_weights(trained, sysu, tmp_path, after):
+    """Killed once `after` epochs are logged: in stage 1, the camera stage, stage 2."""
+    logs = tmp_path / "cut"
+    command = ["train_sysu.py", "--data-dir", sysu, "--logs-dir", logs, "--resume", "auto", *SMALL, *CAMERA]
+    process = subprocess.Popen(
+        [sys.executable, *map(str, command)],
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    try:
+        deadline = time.monotonic() + 300
+        while time.monotonic() < deadline and process.poll() is None:
+            log = logs / "log.jsonl"
+            if log.is_file() and len(log.read_text().splitlines()) >= after:
+                break
+            time.sleep(0.02)
+        assert process.poll() is None, "the run ended before it could be killed"
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    call(*command)
+    assert same_weights(logs / "stage2/last.pt", trained / "stage2/last.pt")
+    assert entries(logs) == entries(trained)
+
+
+def test_stages_one_by_one_equal_all_at_once(trained, sysu, tmp_path):
+    logs = tmp_path / "pieces"
+    common = ["train_sysu.py", "--data-dir", sysu, "--logs-dir", logs, *SMALL, *CAMERA]
+    call(*common, "--stages", "1")
+    call(*common, "--stages", "camera", "--resume", "auto")
+    call(*common, "--stages", "2", "--resume", "auto")
+    assert same_weights(logs / "stage2/last.pt", trained / "stage2/last.pt")
+    assert "is there already" in refused(*common)
+    assert entries(logs) == entries(trained)
+
+
+def test_regdb(regdb, tmp_path):
+    logs = tmp_path / "regdb"
+    for trial in (1, 2):
+        call("train_regdb.py", "--data-dir", regdb, "--logs-dir", logs, "--trial", trial, *SMALL)
+    out = tmp_path / "scores.json"
+    done = call("test_regdb.py", "--resume", logs, "--data-dir", regdb, "--json", out)
+    assert "2 of them" in done.stdout
+    scores = json.loads(out.read_text())["regdb"]
+    assert set(scores) == {"visible-to-infrared", "infrared-to-visible"}
+    for values in scores.values():
+        assert [trial["trial"] for trial in values["trials"]] == [1, 2]
+        assert values["rank1"] == pytest.approx(sum(trial["rank1"] for trial in values["trials"]) / 2)
+    one = logs / "trial_1/stage2/last.pt"
+    line = refused("test_regdb.py", "--resume", one, "--data-dir", regdb, "--trial", 2)
+    assert "trial 1" in line
+    call("test_regdb.py", "--resume", one, "--data-dir", regdb, "--direction", "visible-to-infrared")
+    assert "test_regdb.py" in refused("test_sysu.py", "--resume", one, "--data-dir", regdb)
+
+
+def test_bad_flags_and_files(trained, sysu, regdb, tmp_path):
+    train = ["train_sysu.py", "--logs-dir", tmp_path / "never"]
+    small = ["--data-dir", sysu, *SMALL, *CAMERA]
+    assert "nowhere" in refused(*train, "--data-dir", tmp_path / "nowhere", *SMALL)
+    assert "prepare_sysu.py" in refused(*train, "--data-dir", tmp_path, *SMALL)
+    assert "--eps" in refused(*train, *small, "--eps", 3)
+    assert "--stages" in refused(*train, *small, "--stages", "1,three")
+    assert "--no-such-flag" in refused(*train, *small, "--no-such-flag")
+    assert "--camera-eps" in refused(*train, *small, "--camera-eps", 0.1, 0.2)
+    assert "absent.pth" in refused(*train, *small, "--pretrained-path", tmp_path / "absent.pth")
+    assert "last.pt" in refused(*train, *small, "--stages", "2")
+    wider = [*small, "--embed-dim", 32, "--resume", trained / "stage1/last.pt"]
+    assert "network" in refused(*train, *wider)
+    other = tmp_path / "other"
+    shutil.copytree(sysu, other, symlinks=True)
+    victim = next((other / "rgb_modify/bounding_box_train").iterdir())
+    victim.write_bytes(victim.read_bytes()[:200])
+    assert victim.name in refused(*train, "--data-dir", other, *SMALL)
+    assert not (tmp_path / "never").exists() or not list((tmp_path / "never").rglob("*.pt"))
+    note = tmp_path / "note.pt"
+    note.write_text("not a checkpoint")
+    assert "note.pt" in refused("test_sysu.py", "--resume", note, "--data-dir", sysu)
+    assert "absent.pt" in refused("test_sysu.py", "--resume", tmp_path / "absent.pt", "--data-dir", sysu)
+    assert "--trial" in refused("train_regdb.py", "--data-dir", regdb, "--trial", 11, *SMALL)
+
+
+def test_help_names_every_flag():
+    out = call("train_sysu.py", "--help").stdout
+    for flag in (
+        "--lambda-cross",
+        "--num-tokens",
+        "--batch-size",
+        "-b ",
+        "--eps",
+        "--camera-eps",
+        "--stages",
+        "--resume",
+    ):
+        assert flag in out, flag
+    assert "default 0.6" in out
