@@ -22,7 +22,8 @@ SMALL = {
 }  # fmt: skip
 SMALL = [word for name, value in SMALL.items() for word in (f"--{name}", str(value))] + ["--no-progress"]
 CAMERA = {
-    "epochs-visible": 2, "epochs-infrared": 1, "keep-from": 0, "iters": 2, "batch-size": 16, "eps": 0.7, "k1": 6, "k2": 2
+    "epochs-visible": 2, "epochs-infrared": 1, "keep-from": 0, "iters": 2, "batch-size": 16, "eps": 0.7, "k1": 6,
+    "k2": 2,
 }  # fmt: skip
 CAMERA = [word for name, value in CAMERA.items() for word in (f"--camera-{name}", str(value))]
 

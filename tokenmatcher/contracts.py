@@ -155,7 +155,7 @@ class ClusterMatch:
             _require(len(rows) > 0, f"column {column} has no row")
             _require(len(set(rows)) == len(rows), f"column {column} holds a row twice")
             _require(len(rows) <= self.capacity, f"column {column} holds more than {self.capacity} rows")
-            _require(0 <= min(rows) and max(rows) < columns.size, f"column {column} holds a row that is none")
+            _require(min(rows) >= 0 and max(rows) < columns.size, f"column {column} holds a row that is none")
             if first[column]:
                 _require(
                     sorted(rows) == np.flatnonzero(columns == column).tolist(),
