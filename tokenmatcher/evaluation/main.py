@@ -38,14 +38,19 @@ def _parser(dataset: str, title: str, resume: str) -> Parser:
     return parser
 
 
-def test_sysu(arguments: Sequence[str] | None = None) -> None:
-    """SYSU-MM01, all-search and indoor-search, mean of ten trials."""
+def sysu_parser() -> Parser:
+    """All flags of `test_sysu.py`."""
     parser = _parser("sysu", "SYSU-MM01", "our checkpoint, or the authors' model_best.pth.tar")
     parser.add_argument("--mode", choices=tuple(MODES), default="both", help="gallery cameras (default %(default)s)")
     parser.add_argument(
         "--shots", type=int, choices=(1, 10), default=1, help="gallery images of a person and camera (default 1)"
     )
-    given = parser.parse_args(arguments)
+    return parser
+
+
+def test_sysu(arguments: Sequence[str] | None = None) -> None:
+    """SYSU-MM01, all-search and indoor-search, mean of ten trials."""
+    given = sysu_parser().parse_args(arguments)
     model, content = _load(given.resume)
     if content.get("dataset", "sysu") != "sysu":
         raise UserError(
@@ -57,14 +62,19 @@ def test_sysu(arguments: Sequence[str] | None = None) -> None:
     _write(given.json, {"sysu": scores, "shots": given.shots, "checkpoint": str(given.resume)})
 
 
-def test_regdb(arguments: Sequence[str] | None = None) -> None:
-    """RegDB, both directions, each trial with its own model."""
+def regdb_parser() -> Parser:
+    """All flags of `test_regdb.py`."""
     parser = _parser("regdb", "RegDB", "a checkpoint, or a folder with trial_1 to trial_10 as train_regdb.py leaves it")
     parser.add_argument(
         "--direction", choices=(*DIRECTIONS, "both"), default="both", help="query to gallery (default %(default)s)"
     )
     parser.add_argument("--trial", type=int, help="the split of a model that does not know its own (the authors')")
-    given = parser.parse_args(arguments)
+    return parser
+
+
+def test_regdb(arguments: Sequence[str] | None = None) -> None:
+    """RegDB, both directions, each trial with its own model."""
+    given = regdb_parser().parse_args(arguments)
     wanted = DIRECTIONS if given.direction == "both" else (given.direction,)
     by_trial: dict[int, Scores] = {}
     for path in _checkpoints(given.resume):

@@ -8,11 +8,11 @@ from dataclasses import fields
 import numpy as np
 import torch
 
-import tokenmatcher
 from tokenmatcher.contracts import Modality
 from tokenmatcher.data.images import ImageSet
 from tokenmatcher.presets import PRESETS, Recipe
 from tokenmatcher.report.tables import table
+from tokenmatcher.version import __version__
 
 TITLES = {"sysu": "SYSU-MM01", "regdb": "RegDB"}
 # identities, visible and infrared images of the real training sets
@@ -32,7 +32,7 @@ def run_header(
     cuda = device.type == "cuda"
     where = torch.cuda.get_device_name(device) if cuda else f"CPU, {torch.get_num_threads()} threads"
     lines = [
-        f"TokenMatcher {tokenmatcher.__version__}, {name}, stages {', '.join(stages)}, {where}, "
+        f"TokenMatcher {__version__}, {name}, stages {', '.join(stages)}, {where}, "
         f"PyTorch {torch.__version__}, Python {platform.python_version()}",
         _found(dataset, sets),
     ]

@@ -1,0 +1,145 @@
+"""Does the method teach anything? The demo over several seeds, a world it was not tuned on, and the ceiling.
+
+    python -m benchmarks.demo --out benchmarks/results/demo.json
+
+For each seed: train_sysu.py --preset demo on data/demo, then random weights, start, stage 1 and stage 2 on people
+never seen in training. Ceiling: the same network, batches and number of steps as both stages together, with true
+identities for labels and one memory for both modalities. Runs that are already in --work are reused.
+"""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from benchmarks.machine import machine
+from tokenmatcher.cli import Parser, run
+from tokenmatcher.contracts import Modality, PseudoLabels
+from tokenmatcher.data.batches import plan_epoch
+from tokenmatcher.data.images import ImageSet
+from tokenmatcher.data.protocols import sysu_benchmark
+from tokenmatcher.data.records import read_training
+from tokenmatcher.evaluation.evaluate import Evaluator
+from tokenmatcher.mining.clusters import centroids
+from tokenmatcher.model.weights import load_model
+from tokenmatcher.presets import PRESETS
+from tokenmatcher.report.log import RunLog
+from tokenmatcher.report.tables import table
+from tokenmatcher.runtime import Randomness, replacing
+from tokenmatcher.training.engine import cosine
+from tokenmatcher.training.objectives import ContrastObjective
+from tokenmatcher.training.run import Run
+from tokenmatcher.training.targets import ContrastTargets
+
+START = Path("pretrained/demo_vit.pth")
+# identities that the start has not seen: its worlds have other seeds
+WORLDS = {
+    "tuned on": ["--seed", "7"],
+    "another": ["--seed", "21", "--nir-correlation", "0.7", "--camera-cast", "1.3"],
+}
+
+
+def script(*arguments):
+    """Run one of the project's scripts as a user does."""
+    print("+", *arguments, flush=True)
+    subprocess.run([sys.executable, *map(str, arguments)], check=True)
+
+
+def demo(data, logs, seed):
+    """Scores of the four models of one run."""
+    script(
+        "train_sysu.py", "--preset", "demo", "--data-dir", data, "--logs-dir", logs, "--device", "cpu", "--seed", seed,
+        "--resume", "auto", "--no-progress",
+    )  # fmt: skip
+    script("-m", "examples.demo_table", "--data-dir", data, "--logs-dir", logs, "--json", logs / "scores.json")
+    return json.loads((logs / "scores.json").read_text())
+
+
+def ceiling(data, work, seed):
+    """All-search scores of the same network trained on true identities."""
+    recipe = PRESETS["sysu"]["demo"]
+    size = {"height": recipe.model.height, "width": recipe.model.width}
+    cpu, random = torch.device("cpu"), Randomness(seed)
+    sets = {
+        m: ImageSet.load(found, m, data / "store", f"train-{m}", interpolation=recipe.data.resize, **size)
+        for m, found in read_training(data, "sysu").items()
+    }
+    model = load_model(START, config=recipe.model)[0]
+    work.mkdir(parents=True, exist_ok=True)
+    one = Run(
+        recipe=recipe, dataset="sysu", trial=None, sets=sets, model=model, device=cpu, random=random, folder=work,
+        log=RunLog(work), evaluate=None,
+    )  # fmt: skip
+    names = np.unique(np.concatenate([images.identities for images in sets.values()]))
+    labels = {m: PseudoLabels(np.searchsorted(names, images.identities)) for m, images in sets.items()}
+    both = PseudoLabels(np.concatenate([found.labels for found in labels.values()]))
+    optimizer, epochs = one.optimizer(), sum(recipe.schedule.epochs)
+    for epoch in range(epochs):
+        centres = centroids(torch.cat([one.extract(m) for m in sets]), both)
+        objective = ContrastObjective(ContrastTargets(labels, dict.fromkeys(Modality, centres)), recipe.losses)
+        objective.memories = dict.fromkeys(Modality, objective.memories[Modality.VISIBLE])
+        plans = {
+            m: plan_epoch(
+                labels[m].labels, sets[m].cameras, iters=recipe.schedule.iters[1],
+                identities=recipe.data.batch_size // recipe.data.num_instances // (2 if m is Modality.VISIBLE else 1),
+                instances=recipe.data.num_instances, rng=random.order, other_cameras=True,
+            )
+            for m in sets
+        }  # fmt: skip
+        rate = cosine(epoch, epochs, CEILING_LR, recipe.schedule.lr_min[0])
+        result = one.train(objective, plans, optimizer, rate, title=f"ceiling {epoch}", twins=True, jitter_plain=True)
+        print(f"ceiling epoch {epoch} loss {result.losses['total']:.3f}", flush=True)
+    return Evaluator(sysu_benchmark(data), store_dir=data / "store", device=cpu, **size)(model)["all"]
+
+
+CEILING_LR = 1e-3  # labels that are right bear, and need, a higher rate
+
+
+def main():
+    parser = Parser("The demo over several seeds and worlds.")
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/demo.json"), help="(default %(default)s)")
+    parser.add_argument("--work", type=Path, default=Path("logs/benchmark_demo"), help="(default %(default)s)")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3], help="of the first world (default 1 2 3)")
+    given = parser.parse_args()
+    result = {"machine": machine(), "recipe": PRESETS["sysu"]["demo"].to_dict(), "worlds": {}}
+    for number, (name, flags) in enumerate(WORLDS.items()):
+        data = Path("data/demo") if number == 0 else given.work / "data"
+        script(
+            "-m", "tokenmatcher.data.people", "sysu", "--out", data, "--train-ids", 100, "--test-ids", 40,
+            "--workers", 2, *flags,
+        )  # fmt: skip
+        script("prepare_sysu.py", "--data-dir", data)
+        seeds = given.seeds if number == 0 else given.seeds[:1]
+        runs = {seed: demo(data, given.work / f"world{number}_seed{seed}", seed) for seed in seeds}
+        top = ceiling(data, given.work / f"world{number}_ceiling", seeds[0])
+        result["worlds"][name] = {"flags": flags, "runs": runs, "ceiling": top, "summary": summarise(runs)}
+        rows = [
+            [step, *(f"{100 * values[m]['mean']:.1f} ± {100 * values[m]['std']:.1f}" for m in values)]
+            for step, values in result["worlds"][name]["summary"].items()
+        ]
+        rows.append(["supervised ceiling", f"{100 * top['rank1']:.1f}", f"{100 * top['mAP']:.1f}"])
+        print(f"\nworld {name}\n{table(['all-search', 'rank-1', 'mAP'], rows)}\n")
+        with replacing(given.out) as file:
+            file.write(json.dumps(result, indent=1).encode() + b"\n")
+
+
+def summarise(runs):
+    """Mean and standard deviation over the seeds, all-search."""
+    steps = next(iter(runs.values()))
+    return {
+        step: {
+            metric: {
+                "mean": float(np.mean([scores[step]["all"][metric] for scores in runs.values()])),
+                "std": float(np.std([scores[step]["all"][metric] for scores in runs.values()])),
+            }
+            for metric in ("rank1", "mAP")
+        }
+        for step in steps
+    }
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,12 @@
+#!/bin/sh
+# The whole method on rendered people, on the CPU: set-up, data, training, test, one table.
+# A second call reuses what the first one made. SEED=2 sh run_demo.sh trains another run beside it.
+set -eu
+cd "$(dirname "$0")"
+. .ci/environment.sh
+logs=logs/demo${SEED:+-seed$SEED}
+"$PYTHON" -m tokenmatcher.data.people sysu --out data/demo --train-ids 100 --test-ids 40 --seed 7 --workers 2
+"$PYTHON" prepare_sysu.py --data-dir data/demo
+"$PYTHON" train_sysu.py --preset demo --data-dir data/demo --logs-dir "$logs" --device cpu \
+    --seed "${SEED:-1}" --resume auto
+"$PYTHON" -m examples.demo_table --data-dir data/demo --logs-dir "$logs" --json "$logs/scores.json"

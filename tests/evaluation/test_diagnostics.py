@@ -1,0 +1,34 @@
+import numpy as np
+import pytest
+
+from tokenmatcher.contracts import ClusterMatch, Modality, Neighbours, PseudoLabels
+from tokenmatcher.evaluation.diagnostics import (
+    clustering_agreement,
+    majority_identities,
+    neighbour_quality,
+    right_matches,
+)
+
+
+def test_agreement_leaves_outliers_out():
+    labels = PseudoLabels(np.array([0, 0, 1, 1, -1]))
+    assert clustering_agreement(labels, np.array([5, 5, 7, 7, 5])) == {"ari": 1.0, "nmi": pytest.approx(1.0)}
+
+
+def test_majority_and_right_matches():
+    visible = PseudoLabels(np.array([0, 0, 0, 1, 1, 2, -1]))
+    identities = np.array([4, 4, 9, 9, 9, 4, 4])
+    assert majority_identities(visible, identities).tolist() == [4, 9, 4]
+    infrared = PseudoLabels(np.array([0, 1]))
+    match = ClusterMatch(Modality.VISIBLE, np.array([0, 1, 1]), ((0,), (2, 1)), 2)
+    labels = {Modality.VISIBLE: visible, Modality.INFRARED: infrared}
+    truth = {Modality.VISIBLE: identities, Modality.INFRARED: np.array([4, 9])}
+    assert right_matches(match, labels, truth) == pytest.approx(2 / 3)
+
+
+def test_neighbours():
+    found = Neighbours(np.array([0, 2, 2]), np.array([0, 2]), 3)
+    quality = neighbour_quality(found, np.array([1, 2]), np.array([1, 2, 3]))
+    assert quality == {"per_image": 1.0, "precision": 0.5}
+    nobody = Neighbours(np.array([0, 0]), np.array([], dtype=np.int64), 3)
+    assert np.isnan(neighbour_quality(nobody, np.array([1]), np.array([1, 2, 3]))["precision"])

@@ -1,0 +1,48 @@
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from tokenmatcher.contracts import Modality
+from tokenmatcher.data.augment import normalise
+from tokenmatcher.data.store import ImageStore
+from tokenmatcher.model.backbone import TokenViT
+from tokenmatcher.model.features import embed, extract
+from tokenmatcher.presets import PRESETS
+
+SMALL = replace(
+    PRESETS["sysu"]["demo"].model,
+    height=32,
+    width=16,
+    patch_size=8,
+    stem_channels=4,
+    embed_dim=16,
+    depth=1,
+    num_heads=2,
+)
+
+
+def test_features_are_the_mean_of_an_image_and_its_mirror_image():
+    torch.manual_seed(0)
+    model = TokenViT(SMALL).train()
+    images = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (5, 3, 32, 16), dtype=np.uint8))
+    store = ImageStore(images)
+    for modality in Modality:
+        got = extract(model, store, modality, device=torch.device("cpu"), batch_size=2, progress=False)
+        assert model.training, "left as it was"
+        model.eval()
+        with torch.no_grad():
+            for image, feature in zip(images, got, strict=True):
+                plain = normalise(image[None].float() / 255)
+                both = [model(**{modality.value: x}).features[0] for x in (plain, plain.flip(3))]
+                torch.testing.assert_close(feature, (both[0] + both[1]) / 2, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(embed(model, images, modality), got, rtol=1e-4, atol=1e-5)
+        model.train()
+    some = extract(model, store, Modality.VISIBLE, device=torch.device("cpu"), index=np.array([4, 1]), progress=False)
+    whole = extract(model, store, Modality.VISIBLE, device=torch.device("cpu"), progress=False)
+    torch.testing.assert_close(some, whole[[4, 1]], rtol=1e-4, atol=1e-5)
+    assert not whole.is_inference()
+    nothing = extract(
+        model, store, Modality.VISIBLE, device=torch.device("cpu"), index=np.array([], dtype=int), progress=False
+    )
+    assert nothing.shape == (0, 64)

@@ -1,0 +1,63 @@
+"""Data flows one way: who may import whom, and how long a file may be."""
+
+import ast
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "tokenmatcher"
+MAY_USE = {
+    "data": {"data"},
+    "model": {"model", "data"},
+    "mining": {"mining"},
+    "evaluation": {"evaluation", "data", "model", "report"},
+    "report": {"report", "data"},
+    "training": {"training", "data", "model", "mining", "evaluation", "report"},
+}
+EVERYBODY = {"contracts", "errors", "presets", "runtime", "version", "cli"}
+PURE = {"losses", "memory"}
+LONGEST = 400
+
+
+def imports_of(path):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+            yield node.module
+        elif isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+
+
+def inner(path):
+    for name in imports_of(path):
+        parts = name.split(".")
+        if parts[0] == "tokenmatcher" and len(parts) > 1:
+            yield parts[1]
+
+
+def test_the_direction_of_flow():
+    seen = set()
+    for path in PACKAGE.rglob("*.py"):
+        part = path.relative_to(PACKAGE).parts[0]
+        if part not in MAY_USE:
+            continue
+        allowed = MAY_USE[part] | EVERYBODY | (PURE if part == "training" else set())
+        for used in inner(path):
+            assert used in allowed, f"{path.relative_to(ROOT)} imports tokenmatcher.{used}"
+            seen.add((part, used))
+    assert {("training", "mining"), ("evaluation", "model"), ("training", "losses")} <= seen
+
+
+def test_pure_modules_know_nothing_above_them():
+    for name in ("contracts", "errors", "presets", "runtime", "losses", "memory"):
+        assert set(inner(PACKAGE / f"{name}.py")) <= EVERYBODY, name
+
+
+def test_entry_scripts_only_parse_and_call():
+    scripts = [path for kind in ("prepare", "train", "test") for path in ROOT.glob(f"{kind}_*.py")]
+    assert len(scripts) == 6
+    for path in scripts:
+        assert len(path.read_text().splitlines()) <= 40, path.name
+
+
+def test_no_file_is_too_long():
+    for path in PACKAGE.rglob("*.py"):
+        assert len(path.read_text(encoding="utf-8").splitlines()) <= LONGEST, path

@@ -1,0 +1,61 @@
+from dataclasses import replace
+
+import pytest
+import torch
+
+from tokenmatcher.errors import UserError
+from tokenmatcher.model.backbone import TokenViT
+from tokenmatcher.model.weights import load_model
+from tokenmatcher.presets import PRESETS
+from tokenmatcher.training import checkpoint
+
+RECIPE = PRESETS["sysu"]["demo"].override(
+    {"height": 32, "width": 16, "patch_size": 8, "stem_channels": 4, "embed_dim": 16, "depth": 1, "num_heads": 2}
+)
+
+
+def save(path, model, run=None):
+    checkpoint.save(
+        path, dataset="sysu", trial=None, recipe=RECIPE, model=model, note="a note", scores={"all": {}}, run=run
+    )
+
+
+def test_round_trip(tmp_path):
+    model = TokenViT(RECIPE.model)
+    save(tmp_path / "a" / "last.pt", model, {"stage": "1", "epoch": 3})
+    content = checkpoint.read(tmp_path / "a" / "last.pt")
+    assert content["run"] == {"stage": "1", "epoch": 3}
+    assert content["note"] == "a note"
+    loaded, report = load_model(tmp_path / "a" / "last.pt")
+    assert report.recipe == RECIPE
+    assert all(torch.equal(value, loaded.state_dict()[key]) for key, value in model.state_dict().items())
+
+
+def test_what_serves_for_testing_only_is_not_continued(tmp_path):
+    save(tmp_path / "best.pt", TokenViT(RECIPE.model))
+    with pytest.raises(UserError, match=r"best\.pt: serves for testing only"):
+        checkpoint.read(tmp_path / "best.pt")
+    assert checkpoint.read(tmp_path / "best.pt", for_training=False)["note"] == "a note"
+
+
+def test_other_files_are_refused(tmp_path):
+    torch.save({"state_dict": {}}, tmp_path / "other.pt")
+    with pytest.raises(UserError, match=r"other\.pt"):
+        checkpoint.read(tmp_path / "other.pt")
+    with pytest.raises(UserError, match=r"absent\.pt"):
+        checkpoint.read(tmp_path / "absent.pt")
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
+    path = tmp_path / "last.pt"
+    save(path, TokenViT(RECIPE.model), {"stage": "1"})
+    before = path.read_bytes()
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(checkpoint.torch, "save", full)
+    with pytest.raises(UserError, match="No space left"):
+        save(path, TokenViT(replace(RECIPE.model)), {"stage": "2"})
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]

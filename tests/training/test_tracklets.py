@@ -1,0 +1,57 @@
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from tokenmatcher.model.backbone import TokenViT
+from tokenmatcher.model.weights import load_model
+from tokenmatcher.presets import PRESETS
+from tokenmatcher.training.tracklets import TrackletConfig, main, pretrain, render_tracklets, tracklet_contrast
+
+
+def test_contrast_equals_the_slow_loop():
+    rng = np.random.default_rng(0)
+    embeddings = rng.standard_normal((2, 4, 2, 5))
+    unit = embeddings / np.linalg.norm(embeddings, axis=3, keepdims=True)
+    terms = []
+    for group in unit:
+        for a, b in ((0, 1), (1, 0)):
+            for person in range(4):
+                scores = [float(group[person, a] @ group[other, b]) / 0.1 for other in range(4)]
+                terms.append(-scores[person] + math.log(sum(math.exp(score) for score in scores)))
+    assert tracklet_contrast(torch.tensor(embeddings), 0.1).item() == pytest.approx(np.mean(terms))
+
+
+SMALL = TrackletConfig(worlds=1, people=4, shots=2, steps=3, groups=2, people_in_group=3)
+
+
+def test_pictures_are_by_camera_and_person():
+    pictures = render_tracklets(SMALL, 32, 16)
+    assert pictures.shape == (6, 4, 2, 3, 32, 16)
+    grey = (pictures[:, :, :, 0] == pictures[:, :, :, 2]).flatten(1).all(1)
+    assert grey.tolist() == [False, False, True, False, False, True]
+
+
+def test_only_the_visible_stem_is_trained():
+    torch.manual_seed(0)
+    model = TokenViT(replace(PRESETS["sysu"]["demo"].model, num_tokens=1, depth=1, embed_dim=16, num_heads=2))
+    before = {name: value.clone() for name, value in model.named_parameters()}
+    losses = pretrain(model, render_tracklets(SMALL, 96, 32), SMALL)
+    assert len(losses) == 3
+    assert all(math.isfinite(loss) for loss in losses)
+    changed = {name for name, value in model.named_parameters() if not torch.equal(before[name], value)}
+    assert not any("infrared" in name for name in changed)
+    assert "vit.cls_token" in changed
+
+
+@pytest.mark.slow
+def test_the_command_writes_a_start_that_can_be_imported(tmp_path):
+    small = {"worlds": 1, "people": 4, "shots": 2, "steps": 2, "groups": 2, "people-in-group": 3}
+    words = [word for name, value in small.items() for word in (f"--{name}", str(value))]
+    main(["--out", str(tmp_path / "start.pth"), *words])
+    model, report = load_model(tmp_path / "start.pth", config=PRESETS["sysu"]["demo"].model)
+    assert model.config.num_tokens == 4
+    assert not report.skipped
+    assert (tmp_path / "start.json").is_file()
