@@ -8,7 +8,14 @@ import torch
 from tokenmatcher.model.backbone import TokenViT
 from tokenmatcher.model.weights import load_model
 from tokenmatcher.presets import PRESETS
-from tokenmatcher.training.tracklets import TrackletConfig, main, pretrain, render_tracklets, tracklet_contrast
+from tokenmatcher.training.tracklets import (
+    TrackletConfig,
+    fold_neck,
+    main,
+    pretrain,
+    render_tracklets,
+    tracklet_contrast,
+)
 
 
 def test_contrast_equals_the_slow_loop():
@@ -44,6 +51,22 @@ def test_only_the_visible_stem_is_trained():
     changed = {name for name, value in model.named_parameters() if not torch.equal(before[name], value)}
     assert not any("infrared" in name for name in changed)
     assert "vit.cls_token" in changed
+
+
+@torch.no_grad()
+def test_folding_the_neck_keeps_the_features():
+    torch.manual_seed(0)
+    model = TokenViT(replace(PRESETS["sysu"]["demo"].model, num_tokens=1, depth=1, embed_dim=16, num_heads=2))
+    images = torch.randn(8, 3, 96, 32)
+    for _ in range(3):
+        model(visible=images * 2 + 1)
+    model.necks[0].weight.uniform_(0.5, 2)
+    model.eval()
+    before = model(visible=images).features
+    fold_neck(model)
+    after = model(visible=images)
+    torch.testing.assert_close(after.features, before, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(after.tokens, before, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.slow
