@@ -18,7 +18,7 @@ import torch
 from benchmarks.machine import machine
 from tokenmatcher.cli import Parser, run
 from tokenmatcher.contracts import Modality, PseudoLabels
-from tokenmatcher.data.batches import plan_epoch
+from tokenmatcher.data.batches import plan_joint_epoch
 from tokenmatcher.data.images import ImageSet
 from tokenmatcher.data.protocols import sysu_benchmark
 from tokenmatcher.data.records import read_training
@@ -81,14 +81,9 @@ def ceiling(data, work, seed):
         centres = centroids(torch.cat([one.extract(m) for m in sets]), both)
         objective = ContrastObjective(ContrastTargets(labels, dict.fromkeys(Modality, centres)), recipe.losses)
         objective.memories = dict.fromkeys(Modality, objective.memories[Modality.VISIBLE])
-        plans = {
-            m: plan_epoch(
-                labels[m].labels, sets[m].cameras, iters=recipe.schedule.iters[1],
-                identities=recipe.data.batch_size // recipe.data.num_instances // (2 if m is Modality.VISIBLE else 1),
-                instances=recipe.data.num_instances, rng=random.order, other_cameras=True,
-            )
-            for m in sets
-        }  # fmt: skip
+        plans = plan_joint_epoch(
+            labels, sets, recipe.data, iters=recipe.schedule.iters[1], rng=random.order, other_cameras=True
+        )
         rate = cosine(epoch, epochs, CEILING_LR, recipe.schedule.lr_min[0])
         result = one.train(objective, plans, optimizer, rate, title=f"ceiling {epoch}", twins=True, jitter_plain=True)
         print(f"ceiling epoch {epoch} loss {result.losses['total']:.3f}", flush=True)

@@ -19,7 +19,7 @@ from benchmarks.machine import machine
 from tokenmatcher.cli import Parser, run
 from tokenmatcher.contracts import Modality
 from tokenmatcher.data.augment import Augmenter
-from tokenmatcher.data.batches import Batch, make_batches, plan_epoch
+from tokenmatcher.data.batches import Batch, make_batches, plan_joint_epoch
 from tokenmatcher.data.images import ImageSet
 from tokenmatcher.data.records import read_training
 from tokenmatcher.mining.clusters import pseudo_labels
@@ -81,14 +81,7 @@ def main():
     )
     objective, optimizer = JointObjective(targets, recipe.losses, 0), make_optimizer(model, recipe.schedule)
     set_learning_rate(optimizer, recipe.schedule.lr[1])
-    plans = {
-        m: plan_epoch(
-            labels[m].labels, cameras[m], iters=given.steps + 3, instances=recipe.data.num_instances, rng=rng,
-            identities=recipe.data.batch_size // recipe.data.num_instances // (2 if m is Modality.VISIBLE else 1),
-            other_cameras=False,
-        )
-        for m in sets
-    }  # fmt: skip
+    plans = plan_joint_epoch(labels, sets, recipe.data, iters=given.steps + 3, rng=rng, other_cameras=False)
     augmenter = Augmenter(recipe.data, torch.Generator().manual_seed(0))
     batches = make_batches(sets, plans, augmenter, cpu, twins=True, jitter_plain=True)
     model.train()

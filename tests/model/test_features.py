@@ -1,25 +1,12 @@
-from dataclasses import replace
-
 import numpy as np
 import torch
+from small import SMALL
 
 from tokenmatcher.contracts import Modality
 from tokenmatcher.data.augment import normalise
 from tokenmatcher.data.store import ImageStore
 from tokenmatcher.model.backbone import TokenViT
 from tokenmatcher.model.features import embed, extract
-from tokenmatcher.presets import PRESETS
-
-SMALL = replace(
-    PRESETS["sysu"]["demo"].model,
-    height=32,
-    width=16,
-    patch_size=8,
-    stem_channels=4,
-    embed_dim=16,
-    depth=1,
-    num_heads=2,
-)
 
 
 def test_features_are_the_mean_of_an_image_and_its_mirror_image():

@@ -2,16 +2,12 @@ from dataclasses import replace
 
 import pytest
 import torch
+from small import SMALL_RECIPE as RECIPE
 
 from tokenmatcher.errors import UserError
 from tokenmatcher.model.backbone import TokenViT
 from tokenmatcher.model.weights import load_model
-from tokenmatcher.presets import PRESETS
 from tokenmatcher.training import checkpoint
-
-RECIPE = PRESETS["sysu"]["demo"].override(
-    {"height": 32, "width": 16, "patch_size": 8, "stem_channels": 4, "embed_dim": 16, "depth": 1, "num_heads": 2}
-)
 
 
 def save(path, model, run=None):

@@ -1,9 +1,9 @@
 import math
-from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from small import SMALL
 
 from tokenmatcher.contracts import Modality, PseudoLabels
 from tokenmatcher.data.batches import Batch
@@ -13,17 +13,6 @@ from tokenmatcher.presets import PRESETS
 from tokenmatcher.training.engine import cosine, forward, make_optimizer, set_learning_rate, train_epoch, train_step
 from tokenmatcher.training.objectives import ContrastObjective
 from tokenmatcher.training.targets import ContrastTargets
-
-SMALL = replace(
-    PRESETS["sysu"]["demo"].model,
-    height=32,
-    width=16,
-    patch_size=8,
-    stem_channels=4,
-    embed_dim=16,
-    depth=1,
-    num_heads=2,
-)
 
 
 @pytest.fixture

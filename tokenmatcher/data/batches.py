@@ -12,9 +12,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tokenmatcher.contracts import OUTLIER, Modality
+from tokenmatcher.contracts import OUTLIER, Modality, PseudoLabels
 from tokenmatcher.data.augment import Augmenter
 from tokenmatcher.data.images import ImageSet
+from tokenmatcher.presets import DataConfig
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,6 +72,30 @@ def _draw(
         pool = group
     rest = rng.choice(pool, size=instances - 1, replace=pool.size < instances - 1)
     return np.concatenate([[first], rest])
+
+
+def plan_joint_epoch(
+    labels: dict[Modality, PseudoLabels],
+    sets: dict[Modality, ImageSet],
+    config: DataConfig,
+    *,
+    iters: int,
+    rng: np.random.Generator,
+    other_cameras: bool,
+) -> dict[Modality, np.ndarray]:
+    """The epoch of both modalities, see `plan_epoch`; a visible image fills two places, its own and its twin's."""
+    return {
+        modality: plan_epoch(
+            found.labels,
+            sets[modality].cameras,
+            iters=iters,
+            identities=config.batch_size // config.num_instances // (2 if modality is Modality.VISIBLE else 1),
+            instances=config.num_instances,
+            rng=rng,
+            other_cameras=other_cameras,
+        )
+        for modality, found in labels.items()
+    }
 
 
 def make_batches(

@@ -14,7 +14,7 @@ import numpy as np
 from torch import Tensor
 
 from tokenmatcher.contracts import Modality, PseudoLabels
-from tokenmatcher.data.batches import plan_epoch
+from tokenmatcher.data.batches import plan_joint_epoch
 from tokenmatcher.errors import UserError
 from tokenmatcher.evaluation.diagnostics import neighbour_quality, right_matches
 from tokenmatcher.mining.clusters import pseudo_labels
@@ -59,9 +59,17 @@ def two_modality_stage(run: Run, stage: str) -> None:
         objective = _objective(run, stage, epoch, features, labels, entry)
         clock.lap("mine")
         rate = cosine(epoch, epochs, schedule.lr[which], schedule.lr_min[which])
+        plans = plan_joint_epoch(
+            labels,
+            run.sets,
+            recipe.data,
+            iters=schedule.iters[which],
+            rng=run.random.order,
+            other_cameras=stage == "1",
+        )
         result = run.train(
             objective,
-            _plan(run, labels, schedule.iters[which], other_cameras=stage == "1"),
+            plans,
             optimizer,
             rate,
             title=title,
@@ -92,25 +100,6 @@ def _label(run: Run, features: Tensor, modality: Modality, title: str) -> Pseudo
             "a larger --eps or a smaller --k1 makes larger clusters"
         )
     return found
-
-
-def _plan(
-    run: Run, labels: dict[Modality, PseudoLabels], iters: int, *, other_cameras: bool
-) -> dict[Modality, np.ndarray]:
-    """Batches of both modalities; a visible image fills two places, its own and its twin's."""
-    data = run.recipe.data
-    return {
-        m: plan_epoch(
-            labels[m].labels,
-            run.sets[m].cameras,
-            iters=iters,
-            identities=data.batch_size // data.num_instances // (2 if m is Modality.VISIBLE else 1),
-            instances=data.num_instances,
-            rng=run.random.order,
-            other_cameras=other_cameras,
-        )
-        for m in Modality
-    }
 
 
 def _objective(
