@@ -66,7 +66,7 @@ def test_folding_the_neck_keeps_the_features():
     fold_neck(model)
     after = model(visible=images)
     torch.testing.assert_close(after.features, before, rtol=1e-4, atol=1e-4)
-    torch.testing.assert_close(after.tokens, before, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(after.tokens[:, 0], before, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.slow

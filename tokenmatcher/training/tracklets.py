@@ -23,7 +23,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 from tqdm import trange
 
 from tokenmatcher.cli import Parser, run
@@ -130,12 +130,12 @@ def fold_neck(model: TokenViT) -> None:
     The file has no room for necks: a fresh one then starts where the trained one ended.
     """
     (neck,), norm = model.necks, model.vit.norm
+    assert isinstance(neck, nn.BatchNorm1d) and isinstance(norm, nn.LayerNorm)
+    assert neck.running_mean is not None and neck.running_var is not None
     scale = neck.weight / (neck.running_var + neck.eps).sqrt()
     norm.bias.copy_((norm.bias - neck.running_mean) * scale + neck.bias)
     norm.weight.mul_(scale)
-    neck.reset_running_stats()
-    neck.weight.fill_(1)
-    neck.running_var.fill_(1 - neck.eps)
+    neck.reset_parameters()
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
