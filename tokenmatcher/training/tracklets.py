@@ -49,7 +49,7 @@ class TrackletConfig:
     people: int = 60
     shots: int = 4
     nir_correlation: float = 0.8
-    steps: int = 2000
+    steps: int = 450
     groups: int = 4
     people_in_group: int = 16
     lr: float = 1e-3
