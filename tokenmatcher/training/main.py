@@ -120,7 +120,9 @@ def main(dataset: Dataset, arguments: Sequence[str] | None = None) -> None:
         evaluate=_evaluator(given, dataset, trial, recipe, store_dir, device),
         progress=not given.no_progress,
     )
-    if resumed is not None:
+    if resumed is None:
+        log.cut(0)
+    else:
         run.resume(resumed)
     log.say(run_header(dataset, trial, recipe, sets, device, stages))
     log.say(start)
@@ -133,7 +135,7 @@ def main(dataset: Dataset, arguments: Sequence[str] | None = None) -> None:
 
 
 def _checkpoint_to_resume(asked: str | None, folder: Path, stages: Sequence[str]) -> Path | None:
-    """The checkpoint to continue, or None for a fresh run.
+    """The checkpoint to continue, or None for a fresh run. Later stages take up what earlier ones left.
 
     Raises:
         UserError: a fresh run would overwrite another's checkpoints.
@@ -145,11 +147,12 @@ def _checkpoint_to_resume(asked: str | None, folder: Path, stages: Sequence[str]
     }
     if asked is not None and asked != "auto":
         return Path(asked)
-    if asked == "auto":
-        return present[max(present, key=STAGES.index)] if present else None
-    if taken := [str(path) for stage, path in present.items() if stage in stages]:
-        raise UserError(f"{taken[0]} is there already: continue with --resume auto, or choose another --logs-dir")
-    return None
+    if asked is None:
+        if taken := [path for stage, path in present.items() if stage in stages]:
+            raise UserError(f"{taken[0]} is there already: continue with --resume auto, or choose another --logs-dir")
+        first = STAGES.index(stages[0])
+        present = {stage: path for stage, path in present.items() if STAGES.index(stage) < first}
+    return list(present.values())[-1] if present else None
 
 
 def _starting_model(given: argparse.Namespace, recipe: Recipe) -> tuple[TokenViT, str]:
