@@ -178,14 +178,14 @@ class Recipe:
         return replace(self, **changed)
 
     def differences(self, other: Recipe) -> list[str]:
-        """`field: mine (other: theirs)` for every leaf that differs."""
+        """`field mine instead of theirs` for every leaf that differs."""
         lines = []
         for group in fields(self):
             mine, theirs = getattr(self, group.name), getattr(other, group.name)
             for leaf in fields(mine):
                 a, b = getattr(mine, leaf.name), getattr(theirs, leaf.name)
                 if a != b:
-                    lines.append(f"{leaf.name}: {a} (other: {b})")
+                    lines.append(f"{leaf.name} {a} instead of {b}")
         return lines
 
 

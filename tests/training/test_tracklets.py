@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 
+from tokenmatcher.errors import UserError
 from tokenmatcher.model.backbone import TokenViT
 from tokenmatcher.model.weights import load_model
 from tokenmatcher.presets import PRESETS
@@ -29,6 +30,12 @@ def test_contrast_equals_the_slow_loop():
                 scores = [float(group[person, a] @ group[other, b]) / 0.1 for other in range(4)]
                 terms.append(-scores[person] + math.log(sum(math.exp(score) for score in scores)))
     assert tracklet_contrast(torch.tensor(embeddings), 0.1).item() == pytest.approx(np.mean(terms))
+
+
+@pytest.mark.parametrize("name", ["steps", "shots", "groups", "people_in_group"])
+def test_impossible_numbers_name_their_flag(name):
+    with pytest.raises(UserError, match="--" + name.replace("_", "-")):
+        TrackletConfig(**{name: 0})
 
 
 SMALL = TrackletConfig(worlds=1, people=4, shots=2, steps=3, groups=2, people_in_group=3)

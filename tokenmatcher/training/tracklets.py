@@ -31,6 +31,7 @@ from tokenmatcher.contracts import Modality
 from tokenmatcher.data.augment import Augmenter, one_channel
 from tokenmatcher.data.people import World, render
 from tokenmatcher.data.records import sysu_modality
+from tokenmatcher.errors import UserError
 from tokenmatcher.model.backbone import TokenViT
 from tokenmatcher.model.weights import to_pretrained_layout
 from tokenmatcher.presets import PRESETS
@@ -59,6 +60,18 @@ class TrackletConfig:
     one_channel_prob: float = 0.5
     erase_prob: float = 0.0
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        rules = [
+            (self.steps >= 1, "--steps must be at least 1"),
+            (self.worlds >= 1, "--worlds must be at least 1"),
+            (self.shots >= 2, "--shots must be at least 2: a pair is two pictures of one person"),
+            (1 <= self.groups <= self.worlds * len(CAMERAS), "--groups must lie in 1..6 times --worlds"),
+            (2 <= self.people_in_group <= self.people, "--people-in-group must lie in 2..--people"),
+        ]
+        for holds, message in rules:
+            if not holds:
+                raise UserError(message)
 
 
 def render_tracklets(config: TrackletConfig, height: int, width: int) -> Tensor:
