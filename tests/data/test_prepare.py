@@ -218,20 +218,15 @@ def test_sysu_table(sysu):
     assert "training ids 3 (real: 395)" in lines[-1] and "val_id" not in lines[-1]
 
 
-@pytest.mark.parametrize("val", ["", "1,4"])
-def test_forgotten_val_ids_are_named(sysu, val):
-    (sysu / "exp" / "val_id.txt").write_text(val)
-    assert "were the ids of exp/val_id.txt forgotten?" in prepare_sysu(sysu).warning
-
-
 def test_the_real_numbers_give_no_warning():
     summary = Summary("SYSU-MM01", Path("x"), (Count("training ids", 395, 395), Count("  cam1", 7)), "; hint")
     assert summary.warning == "" and "warning" not in summary.table()
 
 
-def test_367_ids(tmp_path):
+@pytest.mark.parametrize(("found", "asked"), [(296, True), (297, False), (367, True)])
+def test_forgotten_val_ids_are_asked_for(tmp_path, found, asked):
     root = sysu_tree(tmp_path / "sysu", train=(), val=(), test=(900,))
-    ids = range(1, 368)
+    ids = range(1, found + 1)
     for identity in ids:
         for camera in (1, 3):
             source = root / "cam1" / "0900" / "0001.jpg"
@@ -239,9 +234,10 @@ def test_367_ids(tmp_path):
             target.parent.mkdir(parents=True)
             os.link(source, target)
     (root / "exp" / "train_id.txt").write_text(",".join(map(str, ids)))
-    (root / "exp" / "val_id.txt").write_text("888")
-    assert "training ids 367 (real: 395)" in prepare_sysu(root).warning
-    assert "val_id.txt forgotten?" in prepare_sysu(root).warning
+    (root / "exp" / "val_id.txt").write_text("")
+    warning = prepare_sysu(root).warning
+    assert f"training ids {found} (real: 395)" in warning
+    assert ("were the ids of exp/val_id.txt forgotten?" in warning) == asked
 
 
 def test_regdb_table(regdb):
