@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from benchmarks.machine import machine
-from tokenmatcher.cli import Parser, run
+from benchmarks.machine import benchmark_parser, write_result
+from tokenmatcher.cli import run
 from tokenmatcher.contracts import Modality, PseudoLabels
 from tokenmatcher.data.batches import plan_joint_epoch
 from tokenmatcher.data.images import ImageSet
@@ -28,7 +28,7 @@ from tokenmatcher.model.weights import load_model
 from tokenmatcher.presets import PRESETS
 from tokenmatcher.report.log import RunLog
 from tokenmatcher.report.tables import table
-from tokenmatcher.runtime import Randomness, replacing
+from tokenmatcher.runtime import Randomness
 from tokenmatcher.training.engine import cosine
 from tokenmatcher.training.objectives import ContrastObjective
 from tokenmatcher.training.run import Run
@@ -94,12 +94,11 @@ CEILING_LR = 1e-3  # labels that are right bear, and need, a higher rate
 
 
 def main():
-    parser = Parser("The demo over several seeds and worlds.")
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/demo.json"), help="(default %(default)s)")
+    parser = benchmark_parser("demo", "The demo over several seeds and worlds.")
     parser.add_argument("--work", type=Path, default=Path("logs/benchmark_demo"), help="(default %(default)s)")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3], help="of the first world (default 1 2 3)")
     given = parser.parse_args()
-    result = {"machine": machine(), "recipe": PRESETS["sysu"]["demo"].to_dict(), "worlds": {}}
+    result = {"recipe": PRESETS["sysu"]["demo"].to_dict(), "worlds": {}}
     for number, (name, flags) in enumerate(WORLDS.items()):
         data = Path("data/demo") if number == 0 else given.work / "data"
         script(
@@ -117,8 +116,7 @@ def main():
         ]
         rows.append(["supervised ceiling", f"{100 * top['rank1']:.1f}", f"{100 * top['mAP']:.1f}"])
         print(f"\nworld {name}\n{table(['all-search', 'rank-1', 'mAP'], rows)}\n")
-        with replacing(given.out) as file:
-            file.write(json.dumps(result, indent=1).encode() + b"\n")
+        write_result(given.out, "demo", result)
 
 
 def summarise(runs):

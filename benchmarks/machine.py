@@ -1,7 +1,8 @@
-"""What a measurement was made on."""
+"""What a measurement was made on, and the file it goes into."""
 
 from __future__ import annotations
 
+import json
 import platform
 from pathlib import Path
 
@@ -10,6 +11,9 @@ import PIL
 import sklearn
 import timm
 import torch
+
+from tokenmatcher.cli import Parser
+from tokenmatcher.runtime import replacing
 
 
 def machine() -> dict[str, object]:
@@ -28,3 +32,19 @@ def machine() -> dict[str, object]:
         "scikit-learn": sklearn.__version__,
         "pillow": PIL.__version__,
     }
+
+
+def benchmark_parser(name: str, description: str) -> Parser:
+    """A parser with `--out`, by default benchmarks/results/<name>.json."""
+    parser = Parser(description)
+    out = Path("benchmarks/results") / f"{name}.json"
+    parser.add_argument("--out", type=Path, default=out, help="result file (default %(default)s)")
+    return parser
+
+
+def write_result(path: Path, name: str, result: dict[str, object]) -> None:
+    """Write `result` with the command and the machine."""
+    content = {"command": f"python -m benchmarks.{name}", "machine": machine(), **result}
+    with replacing(path) as file:
+        file.write(json.dumps(content, indent=1).encode() + b"\n")
+    print(f"written: {path}")

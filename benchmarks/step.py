@@ -6,7 +6,6 @@ Ours: pictures decoded once into a byte store, augmented as batches. The obvious
 picture in each step, as a data loader's workers do. Needs data/demo (sh run_demo.sh).
 """
 
-import json
 import time
 from pathlib import Path
 
@@ -15,8 +14,8 @@ import torch
 from PIL import Image
 from torchvision import transforms
 
-from benchmarks.machine import machine
-from tokenmatcher.cli import Parser, run
+from benchmarks.machine import benchmark_parser, write_result
+from tokenmatcher.cli import run
 from tokenmatcher.contracts import Modality
 from tokenmatcher.data.augment import Augmenter
 from tokenmatcher.data.batches import Batch, make_batches, plan_joint_epoch
@@ -26,7 +25,6 @@ from tokenmatcher.mining.clusters import pseudo_labels
 from tokenmatcher.model.features import extract
 from tokenmatcher.model.weights import load_model
 from tokenmatcher.presets import PRESETS
-from tokenmatcher.runtime import replacing
 from tokenmatcher.training.engine import forward, make_optimizer, set_learning_rate
 from tokenmatcher.training.objectives import JointObjective
 from tokenmatcher.training.targets import joint_targets
@@ -59,9 +57,8 @@ def obvious(records, index, recipe, twins):
 
 
 def main():
-    parser = Parser("Share of a demo step outside forward and backward.")
+    parser = benchmark_parser("step", "Share of a demo step outside forward and backward.")
     parser.add_argument("--data-dir", type=Path, default=Path("data/demo"), help="(default %(default)s)")
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/step.json"), help="(default %(default)s)")
     parser.add_argument("--steps", type=int, default=30, help="(default %(default)s)")
     given = parser.parse_args()
     recipe, cpu, rng = PRESETS["sysu"]["demo"], torch.device("cpu"), np.random.default_rng(0)
@@ -105,8 +102,6 @@ def main():
     whole = sum(per_step.values())
     outside = whole - per_step["forward"] - per_step["backward"]
     result = {
-        "command": "python -m benchmarks.step",
-        "machine": machine(),
         "images_per_step": int(sum(len(index) for index in batch.index.values())),
         "milliseconds_per_step": per_step,
         "share_outside_forward_backward": outside / whole,
@@ -117,8 +112,7 @@ def main():
         print(f"{name:13s} {value:7.1f} ms")
     print(f"outside forward and backward: {100 * outside / whole:.1f} % of the step (at most 15 %)")
     print(f"picture by picture: {pillow:.1f} ms on one thread, {pillow / per_step['augmentation']:.1f} times ours")
-    with replacing(given.out) as file:
-        file.write(json.dumps(result, indent=1).encode() + b"\n")
+    write_result(given.out, "step", result)
 
 
 if __name__ == "__main__":

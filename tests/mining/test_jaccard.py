@@ -127,8 +127,21 @@ def test_the_size_of_the_blocks_is_no_matter(monkeypatch, pairs, cells):
     whole = jaccard_similarity(features, 10, 3).toarray()
     monkeypatch.setattr(jaccard, "PAIRS_PER_BLOCK", pairs)
     monkeypatch.setattr(jaccard, "CELLS_PER_BLOCK", cells)
+    monkeypatch.setattr(jaccard, "CELLS_PER_PAIR", 1 << 20)
     monkeypatch.setattr(jaccard, "VALUES_PER_CHUNK", 1)
     np.testing.assert_allclose(jaccard_similarity(features, 10, 3).toarray(), whole, atol=1e-6)
+
+
+@pytest.mark.parametrize("pairs", [40, 1 << 16])
+def test_sorting_and_accumulating_give_the_same_bits(monkeypatch, pairs):
+    features = crowd(300, groups=12, spread=0.4)
+    monkeypatch.setattr(jaccard, "PAIRS_PER_BLOCK", pairs)
+    found = []
+    for cells_per_pair in (0, 1 << 20):
+        monkeypatch.setattr(jaccard, "CELLS_PER_PAIR", cells_per_pair)
+        found.append(jaccard_similarity(features, 10, 3, max_distance=0.7))
+    assert found[0].nnz > 300
+    assert (found[0] != found[1]).nnz == 0
 
 
 @pytest.mark.parametrize(("k1", "k2"), [(0, 1), (1, 0)])

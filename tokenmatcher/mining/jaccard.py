@@ -21,6 +21,8 @@ from tokenmatcher.mining.knn import nearest
 # A block of rows in `_overlaps` ends at this many pairs, or at this many accumulators (rows times N).
 PAIRS_PER_BLOCK = 1 << 16
 CELLS_PER_BLOCK = 1 << 20
+# `_overlaps` sorts where rows of accumulators would have more cells than this for each pair.
+CELLS_PER_PAIR = 32
 # Feature values gathered at a time in `_dot_products`.
 VALUES_PER_CHUNK = 1 << 21
 
@@ -121,6 +123,23 @@ def _dot_products(features: torch.Tensor, rows: np.ndarray, columns: np.ndarray)
     return products.cpu().numpy()
 
 
+def _sums(cells: np.ndarray, values: np.ndarray, dense: bool) -> tuple[np.ndarray, np.ndarray]:
+    """The distinct `cells` (P,), rising, and the sum of the positive `values` (P,) of each.
+
+    `dense` keeps an accumulator for every cell there is, else cells are sorted. Values are added in the order
+    given either way, so that both give the same bits.
+    """
+    if dense:
+        sums = np.bincount(cells, values)
+        cells = np.flatnonzero(sums)
+        return cells, sums[cells]
+    order = cells.argsort(kind="stable")
+    first = np.diff(cells[order], prepend=-1) != 0
+    group = np.empty(len(cells), dtype=np.int64)
+    group[order] = np.cumsum(first) - 1
+    return cells[order][first], np.bincount(group, values)
+
+
 def _overlaps(encoding: sparse.csr_matrix, max_distance: float) -> sparse.csr_matrix:
     """m / (2 - m) for all pairs that share a column, (N, N).
 
@@ -136,6 +155,9 @@ def _overlaps(encoding: sparse.csr_matrix, max_distance: float) -> sparse.csr_ma
     partners = order.indptr[encoding.indices + 1] - position - 1
     work = np.concatenate([[0], np.cumsum(partners)])[encoding.indptr]
 
+    # Accumulators for whole rows are fastest, but their cost grows with N * N; beyond that, sorting is.
+    dense = size * size <= CELLS_PER_PAIR * work[-1]
+    rows_per_block = max(1, CELLS_PER_BLOCK // size) if dense else size
     # Most pairs are too far apart. This bound on m, a rounding error below the exact one, drops them early.
     limit = min(max_distance, 1.0)
     least = (1 - 1e-6) * 2 * (1 - limit) / (2 - limit)
@@ -143,7 +165,7 @@ def _overlaps(encoding: sparse.csr_matrix, max_distance: float) -> sparse.csr_ma
     start = 0
     while start < size:
         stop = int(np.searchsorted(work, work[start] + PAIRS_PER_BLOCK, side="right")) - 1
-        stop = min(max(stop, start + 1), start + max(1, CELLS_PER_BLOCK // size), size)
+        stop = min(max(stop, start + 1), start + rows_per_block, size)
         entries = slice(encoding.indptr[start], encoding.indptr[stop])
         counts = partners[entries]
         offsets = np.cumsum(counts) - counts
@@ -151,10 +173,10 @@ def _overlaps(encoding: sparse.csr_matrix, max_distance: float) -> sparse.csr_ma
         smaller = np.minimum(np.repeat(encoding.data[entries], counts), column_values[below])
         local = np.repeat(np.arange(stop - start), np.diff(encoding.indptr[start : stop + 1]))
         cells = np.repeat(local * size, counts) + column_rows[below]
-        overlap = np.bincount(cells, smaller, minlength=(stop - start) * size)
-
-        cells = np.flatnonzero(overlap > least)
-        values = np.minimum(overlap[cells] / (2 - overlap[cells]), 1).astype(np.float32)
+        cells, overlap = _sums(cells, smaller, dense)
+        enough = overlap > least
+        cells, overlap = cells[enough], overlap[enough]
+        values = np.minimum(overlap / (2 - overlap), 1).astype(np.float32)
         near = 1 - values <= max_distance
         rows, columns = np.divmod(cells[near], size)
         found_rows.append((rows + start).astype(np.int32))
