@@ -69,6 +69,11 @@ class ClusterConfig:
     k2: int = _number(6, "neighbours over which the k-reciprocal vectors are averaged; 1: none [C]")
     eps: float = _number(0.6, "DBSCAN radius, Jaccard distance 0..1; SYSU 0.6, RegDB 0.2 [P]")
     min_samples: int = _number(4, "DBSCAN: images within eps that make a core [C]")
+    neighbour_search: str = _number(
+        "exact",
+        "nearest neighbours of stage 1 and 2; approximate needs faiss and pays from some 100,000 images on [D]",
+        choices=("exact", "approximate"),
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

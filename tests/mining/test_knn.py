@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional
 
+from tokenmatcher.mining import knn
 from tokenmatcher.mining.knn import nearest
 
 
@@ -43,15 +44,41 @@ def test_is_the_sorted_list(backend, count, k, block):
     np.testing.assert_allclose(similarity, expected_similarity, atol=1e-6)
 
 
-@pytest.mark.parametrize("backend", ["torch", "faiss"])
+@pytest.mark.parametrize("backend", ["torch", "faiss", "ivf"])
 def test_an_image_comes_first_even_among_its_duplicates(backend):
-    if backend == "faiss":
+    if backend != "torch":
         pytest.importorskip("faiss")
     features = unit_rows(1, 6).repeat(20, 1)
     similarity, index = nearest(features, 4, backend=backend, block=8)
     assert index[:, 0].tolist() == list(range(20))
     assert all(len(set(row)) == 4 for row in index.tolist())
     torch.testing.assert_close(similarity, torch.ones(20, 4))
+
+
+def test_inverted_lists_find_nearly_all_neighbours():
+    pytest.importorskip("faiss")
+    random = np.random.default_rng(0)
+    centres = random.standard_normal((300, 24))
+    values = np.repeat(centres, 20, axis=0) + 0.6 * random.standard_normal((6000, 24))
+    features = functional.normalize(torch.from_numpy(values).float(), dim=1)
+    similarity, index = nearest(features, 10)
+    found_similarity, found = nearest(features, 10, backend="ivf")
+    assert (found[:, 0] == torch.arange(6000)).all()
+    assert all(len(set(row)) == 10 for row in found.tolist())
+    recall = (found[:, :, None] == index[:, None, :]).any(dim=2).float().mean()
+    assert 0.98 < recall < 1  # 1 would mean that the lists are not used
+    same = (found == index).all(dim=1)
+    torch.testing.assert_close(found_similarity[same], similarity[same], atol=1e-5, rtol=0)
+
+
+def test_short_inverted_lists_are_made_up_for(monkeypatch):
+    pytest.importorskip("faiss")
+    monkeypatch.setattr(knn, "PROBES", 1)
+    features = unit_rows(90, 8)
+    similarity, index = nearest(features, 40, backend="ivf")
+    assert all(len(set(row)) == 40 for row in index.tolist())
+    assert index.min() >= 0
+    assert similarity.isfinite().all()
 
 
 def test_a_zero_row_is_its_own_first_neighbour():
@@ -97,7 +124,8 @@ def test_refuses_bad_input(features, arguments, message):
         nearest(features, **arguments)
 
 
-def test_says_which_package_is_missing(monkeypatch):
+@pytest.mark.parametrize("backend", ["faiss", "ivf"])
+def test_says_which_package_is_missing(monkeypatch, backend):
     real = builtins.__import__
 
     def without_faiss(name, *args, **kwargs):
@@ -107,7 +135,7 @@ def test_says_which_package_is_missing(monkeypatch):
 
     monkeypatch.setattr(builtins, "__import__", without_faiss)
     with pytest.raises(ImportError, match="faiss-cpu"):
-        nearest(torch.eye(3), 2, backend="faiss")
+        nearest(torch.eye(3), 2, backend=backend)
 
 
 @pytest.mark.gpu

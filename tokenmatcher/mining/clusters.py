@@ -35,6 +35,7 @@ def cluster(
     min_samples: int,
     max_distance: float = 1.0,
     backend: str = "torch",
+    progress: bool = False,
 ) -> Clustering:
     """Cluster images by the Jaccard distance of their neighbourhoods (DBSCAN, Ester et al., KDD 1996).
 
@@ -45,6 +46,7 @@ def cluster(
         min_samples: images within eps, the image itself counted, that make a core.
         max_distance: pairs to keep in the similarity, at least eps. 1 keeps all that `silhouette` needs.
         backend: of the neighbour search, see `nearest`.
+        progress: show bars.
 
     Raises:
         ValueError: eps does not lie in (0, max_distance], or features hold a value that is not finite.
@@ -54,15 +56,32 @@ def cluster(
     if not torch.isfinite(features).all():
         raise ValueError("features hold a value that is not finite")
     unit = functional.normalize(features.detach().float(), dim=1)
-    similarity = jaccard_similarity(unit, k1, k2, max_distance=max_distance, backend=backend)
+    similarity = jaccard_similarity(unit, k1, k2, max_distance=max_distance, backend=backend, progress=progress)
     return Clustering(PseudoLabels(_dbscan(similarity, eps, min_samples)), similarity)
 
 
 def pseudo_labels(
-    features: torch.Tensor, *, k1: int, k2: int, eps: float, min_samples: int, backend: str = "torch"
+    features: torch.Tensor,
+    *,
+    k1: int,
+    k2: int,
+    eps: float,
+    min_samples: int,
+    backend: str = "torch",
+    progress: bool = False,
 ) -> PseudoLabels:
     """The labels of `cluster` alone, without computing a similarity that DBSCAN does not look at."""
-    return cluster(features, k1=k1, k2=k2, eps=eps, min_samples=min_samples, max_distance=eps, backend=backend).labels
+    found = cluster(
+        features,
+        k1=k1,
+        k2=k2,
+        eps=eps,
+        min_samples=min_samples,
+        max_distance=eps,
+        backend=backend,
+        progress=progress,
+    )
+    return found.labels
 
 
 def _dbscan(similarity: sparse.csr_matrix, eps: float, min_samples: int) -> np.ndarray:

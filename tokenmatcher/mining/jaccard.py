@@ -15,6 +15,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 from scipy import sparse
+from tqdm import tqdm
 
 from tokenmatcher.mining.knn import nearest
 
@@ -28,7 +29,13 @@ VALUES_PER_CHUNK = 1 << 21
 
 
 def jaccard_similarity(
-    features: torch.Tensor, k1: int, k2: int, *, max_distance: float = 1.0, backend: str = "torch"
+    features: torch.Tensor,
+    k1: int,
+    k2: int,
+    *,
+    max_distance: float = 1.0,
+    backend: str = "torch",
+    progress: bool = False,
 ) -> sparse.csr_matrix:
     """1 - Jaccard distance of every pair of images that overlap; what is not stored is 0.
 
@@ -38,6 +45,7 @@ def jaccard_similarity(
         k2: neighbours over which V is averaged, the image itself counted; 1 leaves V as it is.
         max_distance: pairs farther apart than this are left out: DBSCAN needs none beyond its eps.
         backend: of the neighbour search, see `nearest`.
+        progress: show bars.
 
     Returns:
         (N, N) float32, symmetric, values in (0, 1], the diagonal stored and exactly 1.
@@ -49,9 +57,9 @@ def jaccard_similarity(
         raise ValueError(f"k1 and k2 must be at least 1, got {k1} and {k2}")
     if len(features) == 0:
         return sparse.csr_matrix((0, 0), dtype=np.float32)
-    similarity, index = nearest(features, max(k1, k2), backend=backend)
+    similarity, index = nearest(features, max(k1, k2), backend=backend, progress=progress)
     encoding = _encode(features.detach().float(), similarity.cpu().numpy(), index.cpu().numpy(), k1, k2)
-    return _overlaps(encoding, max_distance)
+    return _overlaps(encoding, max_distance, progress)
 
 
 def _adjacency(index: np.ndarray, k: int) -> sparse.csr_matrix:
@@ -140,7 +148,7 @@ def _sums(cells: np.ndarray, values: np.ndarray, dense: bool) -> tuple[np.ndarra
     return cells[order][first], np.bincount(group, values)
 
 
-def _overlaps(encoding: sparse.csr_matrix, max_distance: float) -> sparse.csr_matrix:
+def _overlaps(encoding: sparse.csr_matrix, max_distance: float, progress: bool) -> sparse.csr_matrix:
     """m / (2 - m) for all pairs that share a column, (N, N).
 
     Each stored entry (i, c) meets the entries below it in column c, which gives every pair i < j once.
@@ -162,6 +170,7 @@ def _overlaps(encoding: sparse.csr_matrix, max_distance: float) -> sparse.csr_ma
     limit = min(max_distance, 1.0)
     least = (1 - 1e-6) * 2 * (1 - limit) / (2 - limit)
     found_rows, found_columns, found_values = [], [], []
+    bar = tqdm(total=size, desc="overlaps", disable=not progress, leave=False)
     start = 0
     while start < size:
         stop = int(np.searchsorted(work, work[start] + PAIRS_PER_BLOCK, side="right")) - 1
@@ -182,7 +191,9 @@ def _overlaps(encoding: sparse.csr_matrix, max_distance: float) -> sparse.csr_ma
         found_rows.append((rows + start).astype(np.int32))
         found_columns.append(columns.astype(np.int32))
         found_values.append(values[near])
+        bar.update(stop - start)
         start = stop
+    bar.close()
     triangle = sparse.csr_matrix(
         (np.concatenate(found_values), (np.concatenate(found_rows), np.concatenate(found_columns))),
         shape=encoding.shape,

@@ -1,17 +1,25 @@
-"""Exact nearest neighbours on unit vectors.
+"""Nearest neighbours on unit vectors, exact or approximate.
 
 Sizes: N images, D width, k neighbours, B rows in a block.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
+from typing import Any
+
 import torch
+from tqdm import tqdm
 
 BLOCK = 1024
+# Inverted lists: LISTS * sqrt(N) of them, of which a query looks into PROBES.
+LISTS, PROBES = 4, 32
+POINTS_PER_LIST = 64  # that the lists' centres are learned from
 
 
 def nearest(
-    features: torch.Tensor, k: int, *, backend: str = "torch", block: int = BLOCK
+    features: torch.Tensor, k: int, *, backend: str = "torch", block: int = BLOCK, progress: bool = False
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """The k images most similar to each image, itself first.
 
@@ -21,8 +29,10 @@ def nearest(
     Args:
         features: (N, D) unit rows, on any device.
         k: neighbours wanted, the image itself counted; more than N gives N.
-        backend: "torch" works where the features are; "faiss" searches a flat index on the CPU.
+        backend: "torch" and "faiss" are exact, the one where the features are, the other on the CPU;
+            "ivf" is approximate, by faiss's inverted lists on the CPU, and pays from some 100,000 images on.
         block: B, rows compared at a time.
+        progress: show a bar.
 
     Returns:
         similarity (N, min(k, N)) float32 in descending order after the image itself, and index
@@ -31,55 +41,90 @@ def nearest(
 
     Raises:
         ValueError: features are not (N, D), k or block is below 1, or the backend is unknown.
-        ImportError: "faiss" was asked for and is not installed.
+        ImportError: "faiss" or "ivf" was asked for and faiss is not installed.
     """
     if features.ndim != 2:
         raise ValueError(f"features must be (N, D), got shape {tuple(features.shape)}")
     if k < 1 or block < 1:
         raise ValueError(f"k and block must be at least 1, got {k} and {block}")
-    if backend not in ("torch", "faiss"):
-        raise ValueError(f"backend must be 'torch' or 'faiss', got {backend!r}")
+    if backend not in _SEARCHES:
+        raise ValueError(f"backend must be one of {', '.join(_SEARCHES)}, got {backend!r}")
     features = features.detach().float()
     num_images = len(features)
     k = min(k, num_images)
     if num_images == 0:
         return features.new_empty(0, 0), torch.empty(0, 0, dtype=torch.int64, device=features.device)
-    search = _search_torch if backend == "torch" else _search_faiss
-    return search(features, k, block)
-
-
-def _search_torch(features: torch.Tensor, k: int, block: int) -> tuple[torch.Tensor, torch.Tensor]:
-    similarity = features.new_empty(len(features), k)
-    index = torch.empty(len(features), k, dtype=torch.int64, device=features.device)
-    for start in range(0, len(features), block):
-        products = features[start : start + block] @ features.T
-        own = torch.arange(start, start + len(products), device=features.device)
-        # The image itself is lifted above all others, so that no duplicate of it can come first.
-        products[own - start, own] = torch.inf
-        values, found = products.topk(k, dim=1)
-        rows = slice(start, start + len(products))
-        similarity[rows], index[rows] = _ordered(features[rows], values, found)
+    search = _SEARCHES[backend](features, k)
+    similarity = features.new_empty(num_images, k)
+    index = torch.empty(num_images, k, dtype=torch.int64, device=features.device)
+    for start in tqdm(range(0, num_images, block), desc="neighbours", disable=not progress, leave=False):
+        rows = torch.arange(start, min(start + block, num_images), device=features.device)
+        similarity[rows], index[rows] = _ordered(features[rows], *search(rows))
     return similarity, index
 
 
-def _search_faiss(features: torch.Tensor, k: int, block: int) -> tuple[torch.Tensor, torch.Tensor]:
+# A search takes rows (B,) and returns their k neighbours as (similarity, index), in any order; the image
+# itself is among them with an infinite similarity, so that no duplicate of it can come first.
+Search = Callable[[torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
+
+
+def _torch_search(features: torch.Tensor, k: int) -> Search:
+    def search(rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        products = features[rows] @ features.T
+        products[torch.arange(len(rows), device=rows.device), rows] = torch.inf
+        return products.topk(k, dim=1)
+
+    return search
+
+
+def _flat_search(features: torch.Tensor, k: int) -> Search:
+    index = _faiss().IndexFlatIP(features.shape[1])
+    index.add(features.cpu().contiguous().numpy())
+    return _index_search(index, features, k)
+
+
+def _ivf_search(features: torch.Tensor, k: int) -> Search:
+    faiss, host = _faiss(), features.cpu().contiguous()
+    width, lists = host.shape[1], math.ceil(LISTS * math.sqrt(len(host)))
+    index = faiss.IndexIVFFlat(faiss.IndexFlatIP(width), width, lists, faiss.METRIC_INNER_PRODUCT)
+    index.cp.max_points_per_centroid = POINTS_PER_LIST
+    index.cp.min_points_per_centroid = 1
+    index.train(host.numpy())
+    index.add(host.numpy())
+    index.nprobe = min(PROBES, lists)
+    approximate, exact = _index_search(index, features, k), _torch_search(features, k)
+
+    def search(rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        values, found = approximate(rows)
+        short = (found < 0).any(dim=1)  # the lists looked into held fewer than k images
+        if short.any():
+            values[short], found[short] = exact(rows[short])
+        return values, found
+
+    return search
+
+
+def _faiss() -> Any:
     try:
         import faiss
     except ImportError as error:
-        raise ImportError("backend 'faiss' needs the package faiss-cpu; backend 'torch' needs nothing more") from error
-    host = features.cpu().contiguous()
-    flat = faiss.IndexFlatIP(host.shape[1])
-    flat.add(host.numpy())
-    similarity, index = torch.empty(len(host), k), torch.empty(len(host), k, dtype=torch.int64)
-    for start in range(0, len(host), block):
-        rows = slice(start, min(start + block, len(host)))
-        values, found = map(torch.from_numpy, flat.search(host[rows].numpy(), k))
-        own = torch.arange(rows.start, rows.stop)[:, None]
+        raise ImportError("this search needs the package faiss-cpu; backend 'torch' needs nothing more") from error
+    return faiss
+
+
+def _index_search(index: Any, features: torch.Tensor, k: int) -> Search:
+    def search(rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        values, found = map(torch.from_numpy, index.search(features[rows].cpu().numpy(), k))
+        own = rows.cpu()[:, None]
         missed = ~(found == own).any(dim=1)  # crowded out by duplicates of itself
         found[missed, -1] = own[missed, 0]
         values[found == own] = torch.inf
-        similarity[rows], index[rows] = _ordered(host[rows], values, found)
-    return similarity.to(features.device), index.to(features.device)
+        return values.to(features.device), found.to(features.device)
+
+    return search
+
+
+_SEARCHES = {"torch": _torch_search, "faiss": _flat_search, "ivf": _ivf_search}
 
 
 def _ordered(features: torch.Tensor, values: torch.Tensor, found: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

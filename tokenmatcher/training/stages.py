@@ -25,6 +25,7 @@ from tokenmatcher.training.run import Clock, Run, ScoresByProtocol
 from tokenmatcher.training.targets import JointTargets, contrast_targets, joint_targets
 
 STAGES = ("1", "camera", "2")
+SEARCHES = {"exact": "torch", "approximate": "ivf"}  # --neighbour-search, as backend of `nearest`
 
 
 def train(run: Run, stages: Sequence[str]) -> None:
@@ -93,7 +94,15 @@ def two_modality_stage(run: Run, stage: str) -> None:
 
 def _label(run: Run, features: Tensor, modality: Modality, title: str) -> PseudoLabels:
     config = run.recipe.clusters
-    found = pseudo_labels(features, k1=config.k1, k2=config.k2, eps=config.eps, min_samples=config.min_samples)
+    found = pseudo_labels(
+        features,
+        k1=config.k1,
+        k2=config.k2,
+        eps=config.eps,
+        min_samples=config.min_samples,
+        backend=SEARCHES[config.neighbour_search],
+        progress=run.progress,
+    )
     if found.num_clusters == 0:
         raise UserError(
             f"{title}: all {len(found)} {modality} images are outliers; "
