@@ -32,8 +32,8 @@ SETTINGS = {name: getattr(PRESETS["sysu"]["paper"].clusters, name) for name in (
 BLOCK = 1024
 
 
-def people(count, width, seed=0):
-    """(N, D) unit rows: 56 pictures a person in 4 cameras, each camera with its own shift, outliers among them."""
+def people(count, width, seed=0, *, with_owners=False):
+    """(N, D) unit rows: 56 pictures a person in 4 cameras, a shift for each camera; on demand (N,) the people."""
     random = torch.Generator().manual_seed(seed)
     owner = torch.randint(max(1, count // 56), (count,), generator=random)
     camera = torch.randint(4, (count,), generator=random)
@@ -43,7 +43,7 @@ def people(count, width, seed=0):
     for rows in torch.arange(count).split(BLOCK):
         features[rows] += persons[owner[rows]] + 0.7 * shifts[4 * owner[rows] + camera[rows]]
         features[rows] = functional.normalize(features[rows], dim=1)
-    return features
+    return (features, owner.numpy()) if with_owners else features
 
 
 def product(features):

@@ -81,6 +81,17 @@ def test_short_inverted_lists_are_made_up_for(monkeypatch):
     assert similarity.isfinite().all()
 
 
+@pytest.mark.parametrize("backend", ["torch", "faiss"])
+def test_some_rows_are_those_rows_of_all(backend):
+    if backend != "torch":
+        pytest.importorskip("faiss")
+    features, rows = unit_rows(60, 8), torch.tensor([59, 3, 17, 4, 0])
+    whole = nearest(features, 7, backend=backend)
+    some = nearest(features, 7, rows=rows, backend=backend, block=2)
+    assert (some[1] == whole[1][rows]).all()
+    torch.testing.assert_close(some[0], whole[0][rows])
+
+
 def test_a_zero_row_is_its_own_first_neighbour():
     features = torch.cat([unit_rows(4, 5), torch.zeros(1, 5)])
     similarity, index = nearest(features, 2)

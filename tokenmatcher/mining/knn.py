@@ -19,7 +19,13 @@ POINTS_PER_LIST = 64  # that the lists' centres are learned from
 
 
 def nearest(
-    features: torch.Tensor, k: int, *, backend: str = "torch", block: int = BLOCK, progress: bool = False
+    features: torch.Tensor,
+    k: int,
+    *,
+    rows: torch.Tensor | None = None,
+    backend: str = "torch",
+    block: int = BLOCK,
+    progress: bool = False,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """The k images most similar to each image, itself first.
 
@@ -29,14 +35,15 @@ def nearest(
     Args:
         features: (N, D) unit rows, on any device.
         k: neighbours wanted, the image itself counted; more than N gives N.
+        rows: (R,) int64, the images whose neighbours are wanted; None: all, R = N.
         backend: "torch" and "faiss" are exact, the one where the features are, the other on the CPU;
             "ivf" is approximate, by faiss's inverted lists on the CPU, and pays from some 100,000 images on.
         block: B, rows compared at a time.
         progress: show a bar.
 
     Returns:
-        similarity (N, min(k, N)) float32 in descending order after the image itself, and index
-        (N, min(k, N)) int64, both on the features' device. Equal similarities within a list stand by
+        similarity (R, min(k, N)) float32 in descending order after the image itself, and index
+        (R, min(k, N)) int64, both on the features' device. Equal similarities within a list stand by
         rising index; which of several equals enters as the last one is the backend's choice.
 
     Raises:
@@ -55,11 +62,12 @@ def nearest(
     if num_images == 0:
         return features.new_empty(0, 0), torch.empty(0, 0, dtype=torch.int64, device=features.device)
     search = _SEARCHES[backend](features, k)
-    similarity = features.new_empty(num_images, k)
-    index = torch.empty(num_images, k, dtype=torch.int64, device=features.device)
-    for start in tqdm(range(0, num_images, block), desc="neighbours", disable=not progress, leave=False):
-        rows = torch.arange(start, min(start + block, num_images), device=features.device)
-        similarity[rows], index[rows] = _ordered(features[rows], *search(rows))
+    rows = torch.arange(num_images, device=features.device) if rows is None else rows.to(features.device)
+    similarity = features.new_empty(len(rows), k)
+    index = torch.empty(len(rows), k, dtype=torch.int64, device=features.device)
+    for start in tqdm(range(0, len(rows), block), desc="neighbours", disable=not progress, leave=False):
+        some = slice(start, start + block)
+        similarity[some], index[some] = _ordered(features[rows[some]], *search(rows[some]))
     return similarity, index
 
 
