@@ -79,7 +79,7 @@ def main():
     objective, optimizer = JointObjective(targets, recipe.losses, 0), make_optimizer(model, recipe.schedule)
     set_learning_rate(optimizer, recipe.schedule.lr[1])
     plans = plan_joint_epoch(labels, sets, recipe.data, iters=given.steps + 3, rng=rng, other_cameras=False)
-    augmenter = Augmenter(recipe.data, torch.Generator().manual_seed(0))
+    augmenter = Augmenter(recipe.data, (recipe.model.height, recipe.model.width), torch.Generator().manual_seed(0))
     batches = make_batches(sets, plans, augmenter, cpu, twins=True, jitter_plain=True)
     model.train()
     seconds: dict[str, float] = {}

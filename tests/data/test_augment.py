@@ -148,7 +148,8 @@ def test_draws_are_uniform():
 
 def test_channel_exchange():
     images = torch.randn(3000, 3, 1, 2)
-    got = augment.one_channel(images, torch.Generator().manual_seed(0))
+    source = augment.draw_channels(3000, torch.Generator().manual_seed(0))
+    got = augment.exchange_channels(images.clone(), source)
     source = (got[:, :1] == images).all((2, 3)).float().argmax(1)
     assert all(torch.equal(got[:, c], images[torch.arange(3000), source]) for c in range(3))
     assert stats.chisquare(np.bincount(source.numpy(), minlength=3)).pvalue > 1e-3
@@ -156,7 +157,8 @@ def test_channel_exchange():
 
 def test_infrared_greys():
     images = torch.randn(4000, 3, 1, 2)
-    got = augment.infrared_greys(images, torch.Generator().manual_seed(0))
+    source = augment.draw_greys(4000, torch.Generator().manual_seed(0))
+    got = augment.exchange_channels(images.clone(), source)
     weights = torch.tensor([0.2989, 0.5870, 0.1140]).view(1, 3, 1, 1)
     candidates = [images[:, c : c + 1].expand_as(images) for c in range(3)]
     candidates += [(images * weights).sum(1, keepdim=True).expand_as(images), images]
@@ -171,24 +173,37 @@ def test_who_is_jittered():
     plain = replace(CONFIG, pad=0, flip_prob=0.0, erase_prob=0.0)
 
     def make():
-        return augment.Augmenter(plain, torch.Generator().manual_seed(0))
+        return augment.Augmenter(plain, (24, 12), torch.Generator().manual_seed(0))
+
+    def applied(parameters):
+        return augment.apply(images.repeat(len(parameters.source) // len(images), 1, 1, 1), parameters, plain)
 
     expected = augment.normalise(augment.to_float(images))
-    twins = make().visible_twins(images, jitter_plain=False)
+    twins = applied(make().visible_twins(32, jitter_plain=False))
     torch.testing.assert_close(twins[:32], expected)
     assert (twins[32:, 0] == twins[32:, 1]).all()
-    assert not torch.allclose(make().visible_twins(images, jitter_plain=True)[:32], expected, atol=1e-3)
-    torch.testing.assert_close(make().visible_plain(images, jitter=False), expected)
-    assert not torch.allclose(make().visible_plain(images, jitter=True), expected, atol=1e-3)
+    assert not torch.allclose(applied(make().visible_twins(32, jitter_plain=True))[:32], expected, atol=1e-3)
+    torch.testing.assert_close(applied(make().visible(32, jitter=False)), expected)
+    assert not torch.allclose(applied(make().visible(32, jitter=True)), expected, atol=1e-3)
+
+
+def test_a_part_of_a_batch_looks_as_in_the_whole():
+    images = pictures(count=6).repeat(2, 1, 1, 1)
+    parameters = augment.Augmenter(CONFIG, (24, 12), torch.Generator().manual_seed(3)).visible_twins(
+        6, jitter_plain=True
+    )
+    whole = augment.apply(images, parameters, CONFIG)
+    for rows in (slice(0, 5), slice(5, 9), slice(9, 12)):
+        assert torch.equal(augment.apply(images[rows], parameters.part(rows), CONFIG), whole[rows])
 
 
 def test_the_generator_is_all_the_state():
-    images = pictures()
-    augmenter = augment.Augmenter(CONFIG, torch.Generator().manual_seed(7))
-    augmenter.infrared(images, jitter=True)
+    augmenter = augment.Augmenter(CONFIG, (24, 12), torch.Generator().manual_seed(7))
+    augmenter.infrared(6, jitter=True)
     state = augmenter.generator.get_state()
-    first = augmenter.visible_twins(images, jitter_plain=True), augmenter.infrared(images, jitter=True)
+    first = augmenter.visible_twins(6, jitter_plain=True), augmenter.infrared(6, jitter=True)
     augmenter.generator.set_state(state)
     torch.manual_seed(99)
-    again = augmenter.visible_twins(images, jitter_plain=True), augmenter.infrared(images, jitter=True)
-    assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
+    again = augmenter.visible_twins(6, jitter_plain=True), augmenter.infrared(6, jitter=True)
+    for a, b in zip(first, again, strict=True):
+        assert all(torch.equal(x, y) for x, y in zip(vars(a).values(), vars(b).values(), strict=True))

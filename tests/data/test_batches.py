@@ -81,7 +81,7 @@ def test_batches_carry_the_index_of_every_image():
 
     sets = {Modality.VISIBLE: image_set(Modality.VISIBLE, 9), Modality.INFRARED: image_set(Modality.INFRARED, 5)}
     plans = {Modality.VISIBLE: np.array([[0, 1], [7, 7]]), Modality.INFRARED: np.array([[4, 0, 1, 2], [3, 3, 3, 3]])}
-    augmenter = Augmenter(PRESETS["sysu"]["demo"].data, torch.Generator().manual_seed(0))
+    augmenter = Augmenter(PRESETS["sysu"]["demo"].data, (16, 8), torch.Generator().manual_seed(0))
     cpu = torch.device("cpu")
     batches = list(make_batches(sets, plans, augmenter, cpu, twins=True, jitter_plain=False))
     assert [batch.index[Modality.VISIBLE].tolist() for batch in batches] == [[0, 1, 0, 1], [7, 7, 7, 7]]

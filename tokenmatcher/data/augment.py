@@ -4,14 +4,14 @@ Legend: B images, H x W pixels. Parameters are drawn on the CPU from one explici
 batch looks the same whatever device the pixels are on; the pixels are worked on where they are.
 
 Order of operations: colour jitter, zero padding and random crop, mirror, normalisation with
-ImageNet's mean and standard deviation, random erasing. The published code resizes between jitter
-and padding; here the pictures were resized before, when they were decoded (`store`), which
-changes a pixel by rounding only.
+ImageNet's mean and standard deviation, random erasing, one plane copied into all three.
+The published code resizes between jitter and padding; here the pictures were resized before, when
+they were decoded (`store`), which changes a pixel by rounding only.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 import torch.nn.functional as F
@@ -24,6 +24,7 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 ERASE_FILL = (0.4914, 0.4822, 0.4465)  # put in after normalising, as published
 LUMA = (0.2989, 0.5870, 0.1140)  # ITU-R BT.601
 ERASE_TRIES = 100
+UNCHANGED, LUMA_PLANE = -1, 3  # beside channels 0, 1, 2 in `exchange_channels`
 
 
 def _channels(values: tuple[float, float, float], like: Tensor) -> Tensor:
@@ -87,7 +88,8 @@ class Parameters:
 
     jittered (B,) bool; factors (B, 4) in the order of brightness, contrast, saturation, hue;
     order (B, 4) the order in which they are applied; top, left (B,) crop offset in the padded
-    image; mirrored (B,) bool; box (B, 4) int64 erased top, left, height, width, height 0 for none.
+    image; mirrored (B,) bool; box (B, 4) int64 erased top, left, height, width, height 0 for none;
+    source (B,) int64, see `exchange_channels`.
     """
 
     jittered: Tensor
@@ -97,6 +99,11 @@ class Parameters:
     left: Tensor
     mirrored: Tensor
     box: Tensor
+    source: Tensor
+
+    def part(self, rows: slice) -> Parameters:
+        """Those of some of the images."""
+        return Parameters(*(getattr(self, field.name)[rows] for field in fields(self)))
 
 
 def draw_parameters(
@@ -114,7 +121,8 @@ def draw_parameters(
     offsets = torch.randint(0, 2 * config.pad + 1, (batch, 2), generator=generator)
     mirrored = torch.rand(batch, generator=generator) < config.flip_prob
     box = draw_boxes(batch, height, width, config, generator)
-    return Parameters(jittered, factors, order, offsets[:, 0], offsets[:, 1], mirrored, box)
+    source = torch.full((batch,), UNCHANGED)
+    return Parameters(jittered, factors, order, offsets[:, 0], offsets[:, 1], mirrored, box, source)
 
 
 def draw_boxes(batch: int, height: int, width: int, config: DataConfig, generator: torch.Generator) -> Tensor:
@@ -159,7 +167,8 @@ def apply(images: Tensor, parameters: Parameters, config: DataConfig) -> Tensor:
     in_rows = (rows >= top[:, None]) & (rows < (top + box_height)[:, None])
     in_columns = (columns >= left[:, None]) & (columns < (left + box_width)[:, None])
     erased = (in_rows[:, :, None] & in_columns[:, None, :]).unsqueeze(1)
-    return torch.where(erased, _channels(ERASE_FILL, images), images)
+    images = torch.where(erased, _channels(ERASE_FILL, images), images)
+    return exchange_channels(images, parameters.source)
 
 
 def _crop(images: Tensor, parameters: Parameters, pad: int) -> Tensor:
@@ -174,54 +183,59 @@ def _crop(images: Tensor, parameters: Parameters, pad: int) -> Tensor:
     return padded.gather(3, columns[:, None, None, :].expand(-1, 3, height, -1))
 
 
-def one_channel(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Copy one random channel of each image into all three: a colour picture's stand-in for infrared.
+def exchange_channels(images: Tensor, source: Tensor) -> Tensor:
+    """Copy one plane into all three, in place; images (B, 3, H, W), `source` (B,) on the CPU.
 
-    Channel augmentation (Ye et al., ICCV 2021).
+    source 0, 1, 2: that channel; LUMA_PLANE: the luma; UNCHANGED: the image stays as it is.
     """
-    batch, _, height, width = images.shape
-    channel = torch.randint(0, 3, (batch,), generator=generator).to(images.device, non_blocking=True)
-    chosen = images.gather(1, channel.view(-1, 1, 1, 1).expand(-1, 1, height, width))
-    return chosen.expand(-1, 3, -1, -1)
+    for plane in (*range(3), LUMA_PLANE):
+        rows = (source == plane).nonzero()[:, 0].to(images.device, non_blocking=True)
+        if len(rows):
+            chosen = images.index_select(0, rows)
+            grey = luma(chosen) if plane == LUMA_PLANE else chosen[:, plane : plane + 1]
+            images.index_copy_(0, rows, grey.expand(-1, 3, -1, -1).contiguous())
+    return images
 
 
-def infrared_greys(images: Tensor, generator: torch.Generator) -> Tensor:
-    """With probability 1/4 each: channel 0, 1 or 2 into all three; else the luma, half of the time."""
-    batch = len(images)
+def draw_channels(batch: int, generator: torch.Generator) -> Tensor:
+    """(B,) a random channel for each: a colour picture's stand-in for infrared (Ye et al., ICCV 2021)."""
+    return torch.randint(0, 3, (batch,), generator=generator)
+
+
+def draw_greys(batch: int, generator: torch.Generator) -> Tensor:
+    """(B,) for infrared pictures: channel 0, 1 or 2, or the luma in half of the remaining cases; 1/4 each."""
     case = torch.randint(0, 4, (batch,), generator=generator)
     half = torch.rand(batch, generator=generator) < 0.5
-    mix = torch.eye(3).repeat(batch, 1, 1)
-    single = case < 3
-    mix[single] = F.one_hot(case[single], 3).to(mix).unsqueeze(1).expand(-1, 3, -1)
-    mix[~single & half] = torch.tensor(LUMA).expand(3, 3)
-    return torch.einsum("bij,bjhw->bihw", mix.to(images.device, non_blocking=True), images)
+    return torch.where((case == 3) & ~half, UNCHANGED, case)
 
 
 class Augmenter:
-    """Turns decoded pictures into training batches; `generator` is all its state."""
+    """Draws what happens to the pictures of training batches; `generator` is all its state.
 
-    def __init__(self, config: DataConfig, generator: torch.Generator) -> None:
+    Args:
+        size: height and width of the pictures, pixels.
+    """
+
+    def __init__(self, config: DataConfig, size: tuple[int, int], generator: torch.Generator) -> None:
         self.config = config
+        self.size = size
         self.generator = generator
 
-    def _augment(self, images: Tensor, jittered: Tensor) -> Tensor:
-        batch, _, height, width = images.shape
-        parameters = draw_parameters(batch, height, width, self.config, self.generator, jittered=jittered)
-        return apply(images, parameters, self.config)
+    def visible(self, batch: int, *, jitter: bool) -> Parameters:
+        """For `batch` plain pictures."""
+        jittered = torch.full((batch,), jitter)
+        return draw_parameters(batch, *self.size, self.config, self.generator, jittered=jittered)
 
-    def visible_twins(self, images: Tensor, *, jitter_plain: bool) -> Tensor:
-        """(B, 3, H, W) uint8 to (2B, 3, H, W): the plain copies, then their one-channel twins."""
-        batch = len(images)
+    def visible_twins(self, batch: int, *, jitter_plain: bool) -> Parameters:
+        """For 2 * `batch` pictures: the plain ones, then the same again as their one-channel twins."""
         jittered = torch.ones(2 * batch, dtype=torch.bool)
         jittered[:batch] = jitter_plain
-        augmented = self._augment(images.repeat(2, 1, 1, 1), jittered)
-        augmented[batch:] = one_channel(augmented[batch:], self.generator)
-        return augmented
+        parameters = draw_parameters(2 * batch, *self.size, self.config, self.generator, jittered=jittered)
+        parameters.source[batch:] = draw_channels(batch, self.generator)
+        return parameters
 
-    def visible_plain(self, images: Tensor, *, jitter: bool) -> Tensor:
-        """(B, 3, H, W) uint8 to (B, 3, H, W): one copy of each."""
-        return self._augment(images, torch.full((len(images),), jitter))
-
-    def infrared(self, images: Tensor, *, jitter: bool) -> Tensor:
-        """(B, 3, H, W) uint8 to (B, 3, H, W)."""
-        return infrared_greys(self._augment(images, torch.full((len(images),), jitter)), self.generator)
+    def infrared(self, batch: int, *, jitter: bool) -> Parameters:
+        """For `batch` infrared pictures."""
+        parameters = self.visible(batch, jitter=jitter)
+        parameters.source[:] = draw_greys(batch, self.generator)
+        return parameters

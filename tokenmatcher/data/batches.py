@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from tokenmatcher.contracts import OUTLIER, Modality, PseudoLabels
-from tokenmatcher.data.augment import Augmenter
+from tokenmatcher.data.augment import Augmenter, apply
 from tokenmatcher.data.images import ImageSet
 from tokenmatcher.presets import DataConfig
 
@@ -118,13 +118,15 @@ def make_batches(
         images: dict[Modality, Tensor] = {}
         index: dict[Modality, np.ndarray] = {}
         for modality, chosen in zip(plans, rows, strict=True):
-            pixels = sets[modality].store.batch(chosen, device)
+            count = len(chosen)
             if modality is Modality.INFRARED:
-                images[modality] = augmenter.infrared(pixels, jitter=jitter_plain)
+                parameters = augmenter.infrared(count, jitter=jitter_plain)
             elif twins:
-                images[modality] = augmenter.visible_twins(pixels, jitter_plain=jitter_plain)
+                parameters = augmenter.visible_twins(count, jitter_plain=jitter_plain)
                 chosen = np.concatenate([chosen, chosen])
             else:
-                images[modality] = augmenter.visible_plain(pixels, jitter=jitter_plain)
+                parameters = augmenter.visible(count, jitter=jitter_plain)
+            pixels = sets[modality].store.batch(chosen, device)
+            images[modality] = apply(pixels, parameters, augmenter.config)
             index[modality] = chosen
         yield Batch(images, index)

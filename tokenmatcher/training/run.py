@@ -75,7 +75,8 @@ class Run:
     start: Path | None = None
 
     def __post_init__(self) -> None:
-        self.augmenter = Augmenter(self.recipe.data, self.random.pixels)
+        size = (self.recipe.model.height, self.recipe.model.width)
+        self.augmenter = Augmenter(self.recipe.data, size, self.random.pixels)
 
     def folder_of(self, stage: str) -> Path:
         return self.folder / (stage if stage == "camera" else f"stage{stage}")

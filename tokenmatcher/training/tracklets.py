@@ -28,7 +28,7 @@ from tqdm import trange
 
 from tokenmatcher.cli import Parser, run
 from tokenmatcher.contracts import Modality
-from tokenmatcher.data.augment import Augmenter, one_channel
+from tokenmatcher.data.augment import Augmenter, apply, draw_channels
 from tokenmatcher.data.people import World, render
 from tokenmatcher.data.records import sysu_modality
 from tokenmatcher.errors import UserError
@@ -107,7 +107,8 @@ def pretrain(model: TokenViT, pictures: Tensor, config: TrackletConfig) -> list[
     """Train `model` through its visible stem; returns the loss of every step."""
     rng = np.random.default_rng(config.seed)
     data = replace(PRESETS["sysu"]["demo"].data, erase_prob=config.erase_prob)
-    augmenter = Augmenter(data, torch.Generator().manual_seed(config.seed))
+    size = (model.config.height, model.config.width)
+    augmenter = Augmenter(data, size, torch.Generator().manual_seed(config.seed))
     parameters = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(parameters, lr=0.0, weight_decay=config.weight_decay)
     visible = np.array([sysu_modality(camera) is Modality.VISIBLE for camera in CAMERAS])
@@ -121,11 +122,11 @@ def pretrain(model: TokenViT, pictures: Tensor, config: TrackletConfig) -> list[
         people = np.stack([rng.choice(config.people, config.people_in_group, replace=False) for _ in groups])
         shots = np.stack([rng.choice(config.shots, 2, replace=False) for _ in people.ravel()])
         batch = pictures[np.repeat(groups, people.shape[1] * 2), np.repeat(people.ravel(), 2), shots.ravel()]
-        pixels = augmenter.visible_plain(batch, jitter=True)
+        parameters = augmenter.visible(len(batch), jitter=True)
         colour = np.repeat(visible[groups % len(CAMERAS)], people.shape[1] * 2)
         chosen = torch.from_numpy(np.flatnonzero(colour & (rng.random(len(batch)) < config.one_channel_prob)))
-        pixels[chosen] = one_channel(pixels[chosen], augmenter.generator)
-        features = model(visible=pixels).features
+        parameters.source[chosen] = draw_channels(len(chosen), augmenter.generator)
+        features = model(visible=apply(batch, parameters, data)).features
         loss = tracklet_contrast(features.view(config.groups, config.people_in_group, 2, -1), config.temperature)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
