@@ -4,7 +4,10 @@
 
 For each seed: train_sysu.py --preset demo on data/demo, then random weights, start, stage 1 and stage 2 on people
 never seen in training. Ceiling: the same network, batches and number of steps as both stages together, with true
-identities for labels and one memory for both modalities. Runs that are already in --work are reused.
+identities for labels and one memory for both modalities. What is already in --work is reused, so that parts can be
+made beforehand, side by side:
+
+    OMP_NUM_THREADS=1 python -m benchmarks.demo --part 0 1 & OMP_NUM_THREADS=1 python -m benchmarks.demo --part 1 1
 """
 
 import json
@@ -42,6 +45,9 @@ WORLDS = {
 }
 
 
+CEILING = 0  # as a seed: the supervised run
+
+
 def script(*arguments):
     """Run one of the project's scripts as a user does."""
     print("+", *arguments, flush=True)
@@ -59,7 +65,10 @@ def demo(data, logs, seed):
 
 
 def ceiling(data, work, seed):
-    """All-search scores of the same network trained on true identities."""
+    """All-search scores of the same network trained on true identities; kept in `work`."""
+    kept = work / "scores.json"
+    if kept.is_file():
+        return json.loads(kept.read_text())
     recipe = PRESETS["sysu"]["demo"]
     size = {"height": recipe.model.height, "width": recipe.model.width}
     cpu, random = torch.device("cpu"), Randomness(seed)
@@ -84,31 +93,44 @@ def ceiling(data, work, seed):
         plans = plan_joint_epoch(
             labels, sets, recipe.data, iters=recipe.schedule.iters[1], rng=random.order, other_cameras=True
         )
-        rate = cosine(epoch, epochs, CEILING_LR, recipe.schedule.lr_min[0])
+        rate = cosine(epoch, epochs, recipe.schedule.lr[1], recipe.schedule.lr_min[0])
         result = one.train(objective, plans, optimizer, rate, title=f"ceiling {epoch}", twins=True, jitter_plain=True)
         print(f"ceiling epoch {epoch} loss {result.losses['total']:.3f}", flush=True)
-    return Evaluator(sysu_benchmark(data), store_dir=data / "store", device=cpu, **size)(model)["all"]
+    scores = Evaluator(sysu_benchmark(data), store_dir=data / "store", device=cpu, **size)(model)["all"]
+    kept.write_text(json.dumps(scores))
+    return scores
 
 
-CEILING_LR = 1e-3  # labels that are right bear, and need, a higher rate
+def part(work, world, seed):
+    """One run of a world, or its ceiling."""
+    data = Path("data/demo") if world == 0 else work / "data"
+    flags = list(WORLDS.values())[world]
+    script(
+        "-m", "tokenmatcher.data.people", "sysu", "--out", data, "--train-ids", 100, "--test-ids", 40,
+        "--workers", 2, *flags,
+    )  # fmt: skip
+    script("prepare_sysu.py", "--data-dir", data)
+    if seed == CEILING:
+        return ceiling(data, work / f"world{world}_ceiling", 1)
+    return demo(data, work / f"world{world}_seed{seed}", seed)
 
 
 def main():
     parser = benchmark_parser("demo", "The demo over several seeds and worlds.")
     parser.add_argument("--work", type=Path, default=Path("logs/benchmark_demo"), help="(default %(default)s)")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3], help="of the first world (default 1 2 3)")
+    parser.add_argument(
+        "--part", type=int, nargs=2, metavar=("WORLD", "SEED"), help="one run alone, world 0 or 1; seed 0: its ceiling"
+    )
     given = parser.parse_args()
+    if given.part:
+        part(given.work, *given.part)
+        return
     result = {"recipe": PRESETS["sysu"]["demo"].to_dict(), "worlds": {}}
     for number, (name, flags) in enumerate(WORLDS.items()):
-        data = Path("data/demo") if number == 0 else given.work / "data"
-        script(
-            "-m", "tokenmatcher.data.people", "sysu", "--out", data, "--train-ids", 100, "--test-ids", 40,
-            "--workers", 2, *flags,
-        )  # fmt: skip
-        script("prepare_sysu.py", "--data-dir", data)
         seeds = given.seeds if number == 0 else given.seeds[:1]
-        runs = {seed: demo(data, given.work / f"world{number}_seed{seed}", seed) for seed in seeds}
-        top = ceiling(data, given.work / f"world{number}_ceiling", seeds[0])
+        runs = {seed: part(given.work, number, seed) for seed in seeds}
+        top = part(given.work, number, CEILING)
         result["worlds"][name] = {"flags": flags, "runs": runs, "ceiling": top, "summary": summarise(runs)}
         rows = [
             [step, *(f"{100 * values[m]['mean']:.1f} ± {100 * values[m]['std']:.1f}" for m in values)]

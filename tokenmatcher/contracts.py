@@ -8,6 +8,7 @@ Conventions, everywhere in the package:
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -121,6 +122,14 @@ class Neighbours:
     def anchors(self) -> np.ndarray:
         """(E,) the anchor of each edge."""
         return np.repeat(np.arange(len(self)), self.counts)
+
+    @classmethod
+    def joined(cls, parts: Sequence[Neighbours]) -> Neighbours:
+        """The anchors of all parts, one part after the other; the targets are the same for all."""
+        ends = np.cumsum([part.num_edges for part in parts])
+        indptr = [parts[0].indptr, *(part.indptr[1:] + end for part, end in zip(parts[1:], ends, strict=False))]
+        indices = np.concatenate([part.indices for part in parts])
+        return cls(np.concatenate(indptr), indices, parts[0].num_targets)
 
     def row(self, anchor: int) -> np.ndarray:
         return self.indices[self.indptr[anchor] : self.indptr[anchor + 1]]

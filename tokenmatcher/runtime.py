@@ -15,17 +15,17 @@ import torch
 from tokenmatcher.errors import UserError
 
 
-def choose_device(name: str) -> torch.device:
-    """`auto` takes the GPU where there is one.
+def choose_device(name: str, number: int = 0) -> torch.device:
+    """`auto` takes the GPU where there is one; `number` says which of several.
 
     Raises:
         UserError: `cuda` was asked for and there is none.
     """
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if name == "cuda" and not torch.cuda.is_available():
         raise UserError("--device cuda: no CUDA device is visible to PyTorch")
-    return torch.device(name)
+    if name == "cpu" or not torch.cuda.is_available():
+        return torch.device("cpu")
+    return torch.device("cuda", number)
 
 
 class Randomness:

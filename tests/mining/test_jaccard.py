@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from tokenmatcher.mining import jaccard
 from tokenmatcher.mining.jaccard import jaccard_similarity
+from tokenmatcher.mining.knn import nearest
 
 
 def crowd(count: int, width: int = 8, groups: int = 6, spread: float = 0.5, seed: int = 0) -> torch.Tensor:
@@ -57,7 +58,8 @@ def test_is_the_published_distance(golden, k1, k2, backend):
     if backend == "faiss":
         pytest.importorskip("faiss")
     vectors = golden("jaccard")
-    similarity = jaccard_similarity(torch.from_numpy(vectors["features"]), k1, k2, backend=backend)
+    features = torch.from_numpy(vectors["features"])
+    similarity = jaccard_similarity(features, k1, k2, neighbours=nearest(features, k1, backend=backend))
     np.testing.assert_allclose(1 - similarity.toarray(), vectors[f"jaccard_k{k1}_k{k2}"], atol=2e-6)
 
 

@@ -10,9 +10,10 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import Tensor
+from timm.models.vision_transformer import VisionTransformer
+from torch import Tensor, nn
 
-from tokenmatcher.model.backbone import TokenViT
+from tokenmatcher.model.backbone import StochasticDepth, TokenViT
 from tokenmatcher.model.weights import Layout, build_model
 from tokenmatcher.presets import ModelConfig
 
@@ -215,8 +216,34 @@ def test_neck_biases_are_frozen_and_all_else_learns() -> None:
 
 def test_stochastic_depth_rises_linearly() -> None:
     blocks = TokenViT(replace(SMALL, depth=4, drop_path=0.3)).vit.blocks
-    rates = [getattr(block.drop_path1, "drop_prob", 0.0) for block in blocks]
+    rates = [getattr(block.drop_path1, "rate", 0.0) for block in blocks]
     assert rates == pytest.approx([0.0, 0.1, 0.2, 0.3])
+    timm = VisionTransformer(
+        img_size=(32, 16), patch_size=8, embed_dim=24, num_heads=3, depth=4, drop_path_rate=0.3, num_classes=0
+    )
+    assert rates == pytest.approx([getattr(block.drop_path2, "drop_prob", 0.0) for block in timm.blocks])
+
+
+def test_stochastic_depth_leaves_out_whole_branches() -> None:
+    module = StochasticDepth(0.25)
+    x = torch.randn(4, 5, 3)
+    assert module.eval()(x) is x
+    module.train().draws = torch.tensor([0.0, 0.24, 0.25, 0.9])
+    expected = x * torch.tensor([0.0, 0.0, 1 / 0.75, 1 / 0.75]).view(4, 1, 1)
+    torch.testing.assert_close(module(x), expected)
+
+
+def test_draws_decide_about_images_not_about_batches() -> None:
+    torch.manual_seed(0)
+    model = TokenViT(replace(SMALL, depth=3, drop_path=0.6)).train()
+    for module in model.modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            module.eval()
+    images, draws = torch.randn(6, 3, 32, 16), torch.rand(4, 6)
+    whole = model(images, depth_draws=draws).tokens
+    parts = [model(images[rows], depth_draws=draws[:, rows]).tokens for rows in (slice(0, 2), slice(2, 6))]
+    torch.testing.assert_close(torch.cat(parts), whole, rtol=1e-4, atol=1e-5)
+    assert not torch.allclose(model(images, depth_draws=1 - draws).tokens, whole, atol=1e-3)
 
 
 def test_fresh_weights_follow_the_seed() -> None:

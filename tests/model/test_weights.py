@@ -199,7 +199,7 @@ def test_own_checkpoint_round_trip(tmp_path: Path) -> None:
 def test_own_checkpoint_takes_another_stochastic_depth_and_nothing_else() -> None:
     content = own_layout(scrambled())
     model, _ = build_model(content, source="last.pt", config=replace(SMALL, drop_path=0.5))
-    assert model.vit.blocks[-1].drop_path1.drop_prob == pytest.approx(0.5)
+    assert model.vit.blocks[-1].drop_path1.rate == pytest.approx(0.5)
     with pytest.raises(UserError, match=r"last\.pt: its network has num_tokens 4, asked for was 6"):
         build_model(content, source="last.pt", config=replace(SMALL, num_tokens=6))
 

@@ -15,15 +15,22 @@ from torch import Tensor
 from tokenmatcher.contracts import OUTLIER, Modality, PseudoLabels
 from tokenmatcher.data.augment import Augmenter, apply
 from tokenmatcher.data.images import ImageSet
+from tokenmatcher.distributed import ALONE, Team
 from tokenmatcher.presets import DataConfig
 
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """images: (B, 3, H, W) float32, augmented; index: (B,) the image each came from."""
+    """A step's images.
+
+    images: (B, 3, H, W) float32, augmented; where several processes share the batch, this one's part of it.
+    index: (B,) the image each came from, of the whole batch.
+    depth_draws: (R, B) for the backbone's stochastic depth, modalities one after the other, this process's part.
+    """
 
     images: dict[Modality, Tensor]
     index: dict[Modality, np.ndarray]
+    depth_draws: Tensor | None = None
 
 
 def plan_epoch(
@@ -106,6 +113,8 @@ def make_batches(
     *,
     twins: bool,
     jitter_plain: bool,
+    depth_branches: int = 0,
+    team: Team = ALONE,
 ) -> Iterator[Batch]:
     """The batches of an epoch, in order.
 
@@ -113,10 +122,13 @@ def make_batches(
         plans: (I, B) of each modality, from `plan_epoch`.
         twins: give each visible image a one-channel twin, behind all the plain copies.
         jitter_plain: jitter also the plain visible copies and the infrared images.
+        depth_branches: R, residual branches with stochastic depth.
+        team: the processes that share each batch. All draw for the whole of it.
     """
     for rows in zip(*plans.values(), strict=True):
         images: dict[Modality, Tensor] = {}
         index: dict[Modality, np.ndarray] = {}
+        depth: list[Tensor] = []
         for modality, chosen in zip(plans, rows, strict=True):
             count = len(chosen)
             if modality is Modality.INFRARED:
@@ -126,7 +138,9 @@ def make_batches(
                 chosen = np.concatenate([chosen, chosen])
             else:
                 parameters = augmenter.visible(count, jitter=jitter_plain)
-            pixels = sets[modality].store.batch(chosen, device)
-            images[modality] = apply(pixels, parameters, augmenter.config)
+            part = team.part(len(chosen))
+            pixels = sets[modality].store.batch(chosen[part], device)
+            images[modality] = apply(pixels, parameters.part(part), augmenter.config)
             index[modality] = chosen
-        yield Batch(images, index)
+            depth.append(torch.rand(depth_branches, len(chosen), generator=augmenter.generator)[:, part])
+        yield Batch(images, index, torch.cat(depth, dim=1))

@@ -16,6 +16,7 @@ from torch import Tensor
 from tokenmatcher.contracts import Modality
 from tokenmatcher.data.images import ImageSet
 from tokenmatcher.data.protocols import Benchmark, Protocol
+from tokenmatcher.distributed import ALONE, Team
 from tokenmatcher.evaluation.metrics import cross_modality_scores, mean_scores
 from tokenmatcher.model.backbone import TokenViT
 from tokenmatcher.model.features import extract
@@ -35,8 +36,10 @@ class Evaluator:
         store_dir: Path,
         device: torch.device,
         progress: bool = True,
+        team: Team = ALONE,
     ) -> None:
         self.benchmark = benchmark
+        self.team = team
         self.device = device
         self.progress = progress
         self.rows = {
@@ -61,7 +64,8 @@ class Evaluator:
         """(N, T*D) unit features of the benchmark's images, on the CPU."""
         everything = torch.empty(len(self.benchmark.images), model.config.num_tokens * model.config.embed_dim)
         for modality, rows in self.rows.items():
-            found = extract(model, self.sets[modality].store, modality, device=self.device, progress=self.progress)
+            store = self.sets[modality].store
+            found = extract(model, store, modality, device=self.device, progress=self.progress, team=self.team)
             everything[torch.from_numpy(rows)] = F.normalize(found, dim=1).cpu()
         return everything
 

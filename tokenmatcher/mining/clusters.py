@@ -34,7 +34,7 @@ def cluster(
     eps: float,
     min_samples: int,
     max_distance: float = 1.0,
-    backend: str = "torch",
+    neighbours: tuple[torch.Tensor, torch.Tensor] | None = None,
     progress: bool = False,
 ) -> Clustering:
     """Cluster images by the Jaccard distance of their neighbourhoods (DBSCAN, Ester et al., KDD 1996).
@@ -45,7 +45,7 @@ def cluster(
         eps: DBSCAN radius, a Jaccard distance.
         min_samples: images within eps, the image itself counted, that make a core.
         max_distance: pairs to keep in the similarity, at least eps. 1 keeps all that `silhouette` needs.
-        backend: of the neighbour search, see `nearest`.
+        neighbours: of the normalised features, see `jaccard_similarity`; None: they are searched for exactly.
         progress: show bars.
 
     Raises:
@@ -56,7 +56,7 @@ def cluster(
     if not torch.isfinite(features).all():
         raise ValueError("features hold a value that is not finite")
     unit = functional.normalize(features.detach().float(), dim=1)
-    similarity = jaccard_similarity(unit, k1, k2, max_distance=max_distance, backend=backend, progress=progress)
+    similarity = jaccard_similarity(unit, k1, k2, max_distance=max_distance, neighbours=neighbours, progress=progress)
     return Clustering(PseudoLabels(_dbscan(similarity, eps, min_samples)), similarity)
 
 
@@ -67,7 +67,7 @@ def pseudo_labels(
     k2: int,
     eps: float,
     min_samples: int,
-    backend: str = "torch",
+    neighbours: tuple[torch.Tensor, torch.Tensor] | None = None,
     progress: bool = False,
 ) -> PseudoLabels:
     """The labels of `cluster` alone, without computing a similarity that DBSCAN does not look at."""
@@ -78,7 +78,7 @@ def pseudo_labels(
         eps=eps,
         min_samples=min_samples,
         max_distance=eps,
-        backend=backend,
+        neighbours=neighbours,
         progress=progress,
     )
     return found.labels

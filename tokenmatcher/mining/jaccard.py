@@ -34,7 +34,7 @@ def jaccard_similarity(
     k2: int,
     *,
     max_distance: float = 1.0,
-    backend: str = "torch",
+    neighbours: tuple[torch.Tensor, torch.Tensor] | None = None,
     progress: bool = False,
 ) -> sparse.csr_matrix:
     """1 - Jaccard distance of every pair of images that overlap; what is not stored is 0.
@@ -44,7 +44,7 @@ def jaccard_similarity(
         k1: neighbours in the k-reciprocal sets, the image itself counted.
         k2: neighbours over which V is averaged, the image itself counted; 1 leaves V as it is.
         max_distance: pairs farther apart than this are left out: DBSCAN needs none beyond its eps.
-        backend: of the neighbour search, see `nearest`.
+        neighbours: what `nearest` says of max(k1, k2) neighbours; None: they are searched for exactly.
         progress: show bars.
 
     Returns:
@@ -57,7 +57,7 @@ def jaccard_similarity(
         raise ValueError(f"k1 and k2 must be at least 1, got {k1} and {k2}")
     if len(features) == 0:
         return sparse.csr_matrix((0, 0), dtype=np.float32)
-    similarity, index = nearest(features, max(k1, k2), backend=backend, progress=progress)
+    similarity, index = nearest(features, max(k1, k2), progress=progress) if neighbours is None else neighbours
     encoding = _encode(features.detach().float(), similarity.cpu().numpy(), index.cpu().numpy(), k1, k2)
     return _overlaps(encoding, max_distance, progress)
 

@@ -54,6 +54,35 @@ class TwoStems(nn.Module):
         return torch.cat(parts)
 
 
+class StochasticDepth(nn.Module):
+    """Leaves a residual branch out for some images while training (Huang et al., ECCV 2016).
+
+    As timm's, but the random numbers come from outside, so that an image's fate does not depend on which
+    images, or how many processes, it is computed with.
+
+    Attributes:
+        rate: share of images whose branch is left out; the other branches are scaled by 1 / (1 - rate).
+        draws: (B,) uniform in 0..1, set before each pass; an image below `rate` loses its branch.
+    """
+
+    draws: Tensor | None = None
+
+    def __init__(self, rate: float) -> None:
+        super().__init__()
+        self.rate = rate
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, ...) -> the same shape."""
+        if not self.training:
+            return x
+        assert self.draws is not None, "set by TokenViT.forward"
+        scale = (self.draws >= self.rate).to(x.dtype) / (1 - self.rate)
+        return x * scale.view(-1, *[1] * (x.ndim - 1))
+
+    def extra_repr(self) -> str:
+        return f"rate={self.rate:.3f}"
+
+
 class TokenViT(nn.Module):
     """ViT (Dosovitskiy et al., 2021) with a stem for each modality and T class tokens.
 
@@ -83,10 +112,13 @@ class TokenViT(nn.Module):
             mlp_ratio=config.mlp_ratio,
             qkv_bias=True,
             reg_tokens=config.num_tokens - 1,
-            drop_path_rate=config.drop_path,
             embed_layer=lambda **_: TwoStems(config),
             norm_layer=partial(nn.LayerNorm, eps=1e-6),
         )
+        for place, block in enumerate(self.vit.blocks):
+            rate = config.drop_path * place / max(1, config.depth - 1)
+            if rate > 0:
+                block.drop_path1, block.drop_path2 = StochasticDepth(rate), StochasticDepth(rate)
         self.necks = nn.ModuleList(nn.BatchNorm1d(config.embed_dim) for _ in range(config.num_tokens))
         for neck in self.necks:
             neck.bias.requires_grad_(False)
@@ -94,12 +126,24 @@ class TokenViT(nn.Module):
             if token is not None:
                 nn.init.normal_(token, std=TOKEN_STD)
 
-    def forward(self, visible: Tensor | None = None, infrared: Tensor | None = None) -> TokenOutput:
+    @property
+    def depth_modules(self) -> list[StochasticDepth]:
+        """In the order of `forward`'s depth_draws."""
+        return [module for module in self.modules() if isinstance(module, StochasticDepth)]
+
+    def forward(
+        self,
+        visible: Tensor | None = None,
+        infrared: Tensor | None = None,
+        depth_draws: Tensor | None = None,
+    ) -> TokenOutput:
         """Both modalities in one pass, so that batch statistics behind the stems see both.
 
         Args:
             visible: (B1, 3, H, W) normalised pixels, or None.
             infrared: (B2, 3, H, W) normalised pixels, or None.
+            depth_draws: (R, B) uniform in 0..1 for the R residual branches with stochastic depth, read while
+                training; None draws them from PyTorch's global generator.
 
         Returns:
             tokens and features of the B1 visible images, then of the B2 infrared ones.
@@ -114,6 +158,13 @@ class TokenViT(nn.Module):
             if images is not None and (images.ndim != 4 or images.shape[1:] != size):
                 expected = "x".join(map(str, size))
                 raise ValueError(f"{modality} images must be Bx{expected}, got {tuple(images.shape)}")
+        if self.training and self.depth_modules:
+            batch = sum(len(images) for images in (visible, infrared) if images is not None)
+            device = next(self.parameters()).device
+            if depth_draws is None:
+                depth_draws = torch.rand(len(self.depth_modules), batch, device=device)
+            for module, draws in zip(self.depth_modules, depth_draws.to(device, non_blocking=True), strict=True):
+                module.draws = draws
         hidden = self.vit.forward_features((visible, infrared))  # type: ignore[arg-type]  # TwoStems takes the pair
         tokens = hidden[:, : self.config.num_tokens]
         features = torch.cat([neck(token) for neck, token in zip(self.necks, tokens.unbind(1), strict=True)], dim=1)

@@ -13,6 +13,7 @@ from tqdm import tqdm
 from tokenmatcher.contracts import Modality
 from tokenmatcher.data.augment import normalise, to_float
 from tokenmatcher.data.store import ImageStore
+from tokenmatcher.distributed import ALONE, Team
 from tokenmatcher.model.backbone import TokenViT
 
 
@@ -34,12 +35,15 @@ def extract(
     index: np.ndarray | None = None,
     batch_size: int = 128,
     progress: bool = True,
+    team: Team = ALONE,
 ) -> Tensor:
     """(N, T*D) float32 features on `device` of the pictures `index` of `store` (default: all); see `embed`.
 
+    Each process of `team` embeds its part, and all get the whole.
     The model is put into inference mode and left as it was.
     """
-    rows = np.arange(len(store)) if index is None else index
+    everything = np.arange(len(store)) if index is None else index
+    rows = everything[team.part(len(everything))]
     was_training = model.training
     model.eval()
     try:
@@ -52,4 +56,5 @@ def extract(
     finally:
         model.train(was_training)
     width = model.config.num_tokens * model.config.embed_dim
-    return torch.cat(parts).clone() if parts else torch.empty(0, width, device=device)
+    own = torch.cat(parts).clone() if parts else torch.empty(0, width, device=device)
+    return team.join(own, len(everything))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Sequence
 from dataclasses import fields
 
 import numpy as np
@@ -25,12 +26,15 @@ def run_header(
     recipe: Recipe,
     sets: dict[Modality, ImageSet],
     device: torch.device,
-    stages: list[str],
+    stages: Sequence[str],
+    processes: int = 1,
 ) -> str:
     """Some lines of text."""
     name = TITLES[dataset] + (f" trial {trial}" if trial else "")
     cuda = device.type == "cuda"
     where = torch.cuda.get_device_name(device) if cuda else f"CPU, {torch.get_num_threads()} threads"
+    if processes > 1:
+        where = f"{processes} processes, the first on {where}"
     lines = [
         f"TokenMatcher {__version__}, {name}, stages {', '.join(stages)}, {where}, "
         f"PyTorch {torch.__version__}, Python {platform.python_version()}",

@@ -24,9 +24,14 @@ def _plain(value: Any) -> Any:
 
 
 class RunLog:
-    """Appends to the two files in `folder`; a resumed run cuts them back to where its checkpoint was written."""
+    """Appends to the two files in `folder`; a resumed run cuts them back to where its checkpoint was written.
 
-    def __init__(self, folder: Path) -> None:
+    Args:
+        silent: write nothing, for processes whose run another one writes about.
+    """
+
+    def __init__(self, folder: Path, *, silent: bool = False) -> None:
+        self.silent = silent
         self.text, self.lines = folder / "log.txt", folder / "log.jsonl"
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -41,17 +46,23 @@ class RunLog:
 
     def cut(self, position: int) -> None:
         """Forget the epochs written after `position`: they are about to be done again."""
+        if self.silent:
+            return
         with self.lines.open("r+b") as file:
             file.truncate(min(position, self.position()))
 
     def say(self, text: str) -> None:
         """A line for people."""
+        if self.silent:
+            return
         tqdm.write(text)
         with self.text.open("a", encoding="utf-8") as file:
             file.write(text + "\n")
 
     def epoch(self, entry: dict[str, Any]) -> None:
         """One epoch: a summary line for people and the whole entry as JSON."""
+        if self.silent:
+            return
         self.say(summary(entry))
         with self.lines.open("a", encoding="utf-8") as file:
             file.write(json.dumps(_plain(entry)) + "\n")

@@ -6,6 +6,7 @@ labelling with the best silhouette is kept. Only these local labels are used aft
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from torch import Tensor
 from tokenmatcher.contracts import OUTLIER, Modality, PseudoLabels
 from tokenmatcher.data.batches import plan_epoch
 from tokenmatcher.mining.clusters import centroids, cluster, silhouette
+from tokenmatcher.presets import Recipe
 from tokenmatcher.training.engine import cosine
 from tokenmatcher.training.objectives import ContrastObjective
 from tokenmatcher.training.run import Clock, Run
@@ -58,25 +60,20 @@ def _one_camera(run: Run, places: list[tuple[Modality, int]], place: int, resume
         entry: dict[str, Any] = {"stage": "camera", "camera": camera, "epoch": epoch, "seconds": clock.seconds}
         features = run.extract(modality, index)
         clock.lap("extract")
-        found = cluster(
-            features,
-            k1=config.camera_k1,
-            k2=config.camera_k2,
-            eps=config.camera_eps[camera - 1],
-            min_samples=recipe.clusters.min_samples,
-        )
-        score = silhouette(found.similarity, found.labels)
-        entry |= {"labels": {modality.value: run.describe(found.labels, modality, index)}, "silhouette": score}
+        found, score = run.team.decide(partial(_label, features, camera, recipe))
+        entry |= {"labels": {modality.value: run.describe(found, modality, index)}, "silhouette": score}
         clock.lap("cluster")
-        if found.labels.num_clusters == 0:
+        if found.num_clusters == 0:
             run.log.epoch({**entry, "notes": ["no cluster: this camera is left as it is"]})
             return
         if epoch >= config.camera_keep_from and score > best:
             best = score
-            run.local_labels[modality][index] = found.labels.labels
+            run.local_labels[modality][index] = found.labels
         labels = np.full(len(run.sets[modality]), OUTLIER)
-        labels[index] = found.labels.labels
-        targets = ContrastTargets({modality: PseudoLabels(labels)}, {modality: centroids(features, found.labels)})
+        labels[index] = found.labels
+        targets = ContrastTargets(
+            {modality: PseudoLabels(labels)}, {modality: run.team.same(centroids(features, found))}
+        )
         plan = plan_epoch(
             labels,
             run.sets[modality].cameras,
@@ -101,3 +98,16 @@ def _one_camera(run: Run, places: list[tuple[Modality, int]], place: int, resume
         run.log.epoch(entry)
         state = {"camera": place, "start": resumed["start"], "epoch": epoch + 1, "best": best}
         _save(run, {**state, "optimizer": optimizer.state_dict()})
+
+
+def _label(features: Tensor, camera: int, recipe: Recipe) -> tuple[PseudoLabels, float]:
+    """One camera's labels and their silhouette."""
+    config = recipe.camera
+    found = cluster(
+        features,
+        k1=config.camera_k1,
+        k2=config.camera_k2,
+        eps=config.camera_eps[camera - 1],
+        min_samples=recipe.clusters.min_samples,
+    )
+    return found.labels, silhouette(found.similarity, found.labels)

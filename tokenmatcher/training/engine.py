@@ -11,13 +11,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from tqdm import tqdm
 
 from tokenmatcher.contracts import Modality
 from tokenmatcher.data.batches import Batch
+from tokenmatcher.distributed import ALONE, Team
 from tokenmatcher.errors import UserError
-from tokenmatcher.model.backbone import TokenViT
 from tokenmatcher.presets import ScheduleConfig
 from tokenmatcher.training.objectives import Objective, View, Views
 
@@ -32,7 +32,7 @@ class EpochResult:
     images_per_second: float
 
 
-def make_optimizer(model: torch.nn.Module, config: ScheduleConfig) -> torch.optim.Optimizer:
+def make_optimizer(model: nn.Module, config: ScheduleConfig) -> torch.optim.Optimizer:
     """The optimiser of one stage over the parameters that train; `set_learning_rate` gives it its rate."""
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     if config.optimizer == "adamw":
@@ -50,24 +50,25 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
         group["lr"] = rate
 
 
-def forward(model: TokenViT, batch: Batch) -> Views:
-    """One pass of all modalities through the shared blocks, cut into views."""
+def forward(model: nn.Module, batch: Batch, team: Team = ALONE) -> Views:
+    """One pass of all modalities through the shared blocks, cut into views of the whole batch."""
     images = {modality: batch.images.get(modality) for modality in Modality}
-    output = model(images[Modality.VISIBLE], images[Modality.INFRARED])
+    output = model(images[Modality.VISIBLE], images[Modality.INFRARED], batch.depth_draws)
     views, start = {}, 0
     for modality in (Modality.VISIBLE, Modality.INFRARED):
         if modality in batch.images:
             end = start + len(batch.images[modality])
-            views[modality] = View(output.features[start:end], output.tokens[start:end], batch.index[modality])
+            features, tokens = (team.join_batch(values[start:end]) for values in (output.features, output.tokens))
+            views[modality] = View(features, tokens, batch.index[modality])
             start = end
     return views
 
 
 def train_step(
-    model: TokenViT, objective: Objective, batch: Batch, optimizer: torch.optim.Optimizer
+    model: nn.Module, objective: Objective, batch: Batch, optimizer: torch.optim.Optimizer, team: Team = ALONE
 ) -> dict[str, Tensor]:
     """Forward, backward, optimiser, memories; returns the terms and `total`, detached, still on the device."""
-    views = forward(model, batch)
+    views = forward(model, batch, team)
     terms = objective.losses(views)
     total = torch.stack([objective.weights[name] * term for name, term in terms.items()]).sum()
     optimizer.zero_grad(set_to_none=True)
@@ -78,7 +79,7 @@ def train_step(
 
 
 def train_epoch(
-    model: TokenViT,
+    model: nn.Module,
     objective: Objective,
     batches: Iterable[Batch],
     optimizer: torch.optim.Optimizer,
@@ -86,6 +87,7 @@ def train_epoch(
     steps: int,
     title: str,
     progress: bool = True,
+    team: Team = ALONE,
 ) -> EpochResult:
     """Train on `batches` (`steps` of them).
 
@@ -98,9 +100,9 @@ def train_epoch(
     bar = tqdm(total=steps, desc=title, disable=not progress, leave=False)
     with bar:
         for step, batch in enumerate(batches):
-            for name, value in train_step(model, objective, batch, optimizer).items():
+            for name, value in train_step(model, objective, batch, optimizer, team).items():
                 sums.setdefault(name, []).append(value)
-            images += sum(len(part) for part in batch.images.values())
+            images += sum(len(index) for index in batch.index.values())
             bar.update()
             if (step + 1) % CHECK_EVERY == 0 or step + 1 == steps:
                 bar.set_postfix_str(f"loss {_check(sums, title, step):.3f}", refresh=False)

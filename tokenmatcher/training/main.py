@@ -14,6 +14,7 @@ from tokenmatcher.contracts import Modality
 from tokenmatcher.data.images import ImageSet
 from tokenmatcher.data.protocols import Benchmark, regdb_benchmark, sysu_benchmark
 from tokenmatcher.data.records import Dataset, check_regdb_trial, read_training
+from tokenmatcher.distributed import Team, started_team
 from tokenmatcher.errors import UserError
 from tokenmatcher.evaluation.evaluate import Evaluator
 from tokenmatcher.model.backbone import TokenViT
@@ -79,10 +80,24 @@ def main(dataset: Dataset, arguments: Sequence[str] | None = None) -> None:
     given = parser_for(dataset).parse_args(arguments)
     stages = stages_from(given.stages, STAGES if dataset == "sysu" else ("1", "2"))
     recipe = recipe_from(given, dataset)
-    device = choose_device(given.device)
     trial = check_regdb_trial(given.trial) if dataset == "regdb" else None
     folder = given.logs_dir if trial is None else given.logs_dir / f"trial_{trial}"
-    resumed = _checkpoint_to_resume(given.resume, folder, stages)
+    with started_team(given.device) as team:
+        _train(given, dataset, stages, recipe, trial, folder, team)
+
+
+def _train(
+    given: argparse.Namespace,
+    dataset: Dataset,
+    stages: Sequence[str],
+    recipe: Recipe,
+    trial: int | None,
+    folder: Path,
+    team: Team,
+) -> None:
+    device, progress = choose_device(given.device, team.local_rank), team.leads and not given.no_progress
+    _check_shares(recipe, team)
+    resumed = team.decide(lambda: _checkpoint_to_resume(given.resume, folder, stages))
     records = read_training(given.data_dir, dataset, trial)
     random = Randomness(given.seed)
     if resumed is not None:
@@ -93,20 +108,22 @@ def main(dataset: Dataset, arguments: Sequence[str] | None = None) -> None:
         model, start = _starting_model(given, recipe)
     store_dir = given.store_dir or given.data_dir / "store"
     suffix = "" if trial is None else f"-trial{trial}"
-    sets = {
-        modality: ImageSet.load(
-            records[modality],
-            modality,
-            store_dir,
-            f"train-{modality}{suffix}",
-            height=recipe.model.height,
-            width=recipe.model.width,
-            interpolation=recipe.data.resize,
-            progress=not given.no_progress,
-        ).to(device)
-        for modality in Modality
-    }
-    log = RunLog(folder)
+    with team.first_on_each_machine():
+        sets = {
+            modality: ImageSet.load(
+                records[modality],
+                modality,
+                store_dir,
+                f"train-{modality}{suffix}",
+                height=recipe.model.height,
+                width=recipe.model.width,
+                interpolation=recipe.data.resize,
+                progress=progress,
+            ).to(device)
+            for modality in Modality
+        }
+        evaluate = _evaluator(given, dataset, trial, recipe, store_dir, device, team)
+    log = RunLog(folder, silent=not team.leads)
     run = Run(
         recipe=recipe,
         dataset=dataset,
@@ -117,21 +134,39 @@ def main(dataset: Dataset, arguments: Sequence[str] | None = None) -> None:
         random=random,
         folder=folder,
         log=log,
-        evaluate=_evaluator(given, dataset, trial, recipe, store_dir, device),
-        progress=not given.no_progress,
+        evaluate=evaluate,
+        progress=progress,
+        team=team,
     )
     if resumed is None:
         log.cut(0)
     else:
         run.resume(resumed)
-    log.say(run_header(dataset, trial, recipe, sets, device, stages))
+    log.say(run_header(dataset, trial, recipe, sets, device, stages, team.size))
     log.say(start)
     if run.evaluate is None:
         log.say("no test data beside the training copy: nothing will be tested")
-    with replacing(folder / "config.json") as file:
-        file.write(json.dumps(recipe.to_dict(), indent=1).encode() + b"\n")
+    if team.leads:
+        with replacing(folder / "config.json") as file:
+            file.write(json.dumps(recipe.to_dict(), indent=1).encode() + b"\n")
     train(run, stages)
     log.say(f"done: {folder}")
+
+
+def _check_shares(recipe: Recipe, team: Team) -> None:
+    """Every process gets as many images of each batch.
+
+    Raises:
+        UserError: a batch does not divide.
+    """
+    instances = recipe.data.num_instances
+    for flag, count, step in (
+        ("--batch-size", recipe.data.batch_size, 2 * instances),
+        ("--camera-batch-size", recipe.camera.camera_batch_size, instances),
+    ):
+        images = count // step * step
+        if images % team.size:
+            raise UserError(f"{flag} {count}: batches of {images} images do not divide by {team.size} processes")
 
 
 def _checkpoint_to_resume(asked: str | None, folder: Path, stages: Sequence[str]) -> Path | None:
@@ -175,6 +210,7 @@ def _evaluator(
     recipe: Recipe,
     store_dir: Path,
     device: torch.device,
+    team: Team,
 ) -> Evaluator | None:
     """The test, where the raw test tree is there."""
     benchmark: Benchmark
@@ -193,5 +229,6 @@ def _evaluator(
         width=recipe.model.width,
         store_dir=store_dir,
         device=device,
-        progress=not given.no_progress,
+        progress=team.leads and not given.no_progress,
+        team=team,
     )

@@ -20,6 +20,7 @@ from tokenmatcher.contracts import Modality, PseudoLabels
 from tokenmatcher.data.augment import Augmenter
 from tokenmatcher.data.batches import make_batches
 from tokenmatcher.data.images import ImageSet
+from tokenmatcher.distributed import ALONE, Team
 from tokenmatcher.errors import UserError
 from tokenmatcher.evaluation.diagnostics import clustering_agreement
 from tokenmatcher.model.backbone import TokenViT
@@ -57,6 +58,7 @@ class Run:
         local_labels: the camera stage's product, (N,) of each modality, -1 where there is none.
         resumed: the `run` part of the checkpoint that is being continued, until a stage has taken it up.
         start: stage 1's weights, where they do not lie in this run's own folder.
+        team: the processes that share the work.
     """
 
     recipe: Recipe
@@ -73,8 +75,10 @@ class Run:
     local_labels: dict[Modality, np.ndarray] | None = None
     resumed: dict[str, Any] | None = None
     start: Path | None = None
+    team: Team = ALONE
 
     def __post_init__(self) -> None:
+        self.trained = self.team.trained(self.model)
         size = (self.recipe.model.height, self.recipe.model.width)
         self.augmenter = Augmenter(self.recipe.data, size, self.random.pixels)
 
@@ -131,7 +135,9 @@ class Run:
     def extract(self, modality: Modality, index: np.ndarray | None = None) -> Tensor:
         """(N, T*D) features of the training images, or of `index` among them."""
         store = self.sets[modality].store
-        return extract(self.model, store, modality, device=self.device, index=index, progress=self.progress)
+        return extract(
+            self.model, store, modality, device=self.device, index=index, progress=self.progress, team=self.team
+        )
 
     def describe(
         self, labels: PseudoLabels, modality: Modality, index: np.ndarray | slice = slice(None)
@@ -153,9 +159,26 @@ class Run:
     ) -> EpochResult:
         """One epoch over the planned batches at learning rate `rate`."""
         set_learning_rate(optimizer, rate)
-        batches = make_batches(self.sets, plans, self.augmenter, self.device, twins=twins, jitter_plain=jitter_plain)
-        steps = len(next(iter(plans.values())))
-        return train_epoch(self.model, objective, batches, optimizer, steps=steps, title=title, progress=self.progress)
+        batches = make_batches(
+            self.sets,
+            plans,
+            self.augmenter,
+            self.device,
+            twins=twins,
+            jitter_plain=jitter_plain,
+            depth_branches=len(self.model.depth_modules),
+            team=self.team,
+        )
+        return train_epoch(
+            self.trained,
+            objective,
+            batches,
+            optimizer,
+            steps=len(next(iter(plans.values()))),
+            title=title,
+            progress=self.progress,
+            team=self.team,
+        )
 
     def save(
         self,
@@ -165,7 +188,10 @@ class Run:
         scores: ScoresByProtocol | None = None,
         state: dict[str, Any] | None = None,
     ) -> None:
-        """Write a checkpoint; with `state` one that training can go on from."""
+        """Write a checkpoint; with `state` one that training can go on from. The team's first process does it."""
+        self.team.decide(lambda: self._save(path, note, scores, state))
+
+    def _save(self, path: Path, note: str, scores: ScoresByProtocol | None, state: dict[str, Any] | None) -> None:
         if state is not None:
             local = self.local_labels
             state = {

@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from tokenmatcher.contracts import Modality, PseudoLabels
@@ -18,6 +20,7 @@ from tokenmatcher.data.batches import plan_joint_epoch
 from tokenmatcher.errors import UserError
 from tokenmatcher.evaluation.diagnostics import neighbour_quality, right_matches
 from tokenmatcher.mining.clusters import pseudo_labels
+from tokenmatcher.mining.knn import nearest
 from tokenmatcher.training.camera_stage import camera_stage
 from tokenmatcher.training.engine import cosine
 from tokenmatcher.training.objectives import ContrastObjective, JointObjective, Objective
@@ -94,14 +97,25 @@ def two_modality_stage(run: Run, stage: str) -> None:
 
 def _label(run: Run, features: Tensor, modality: Modality, title: str) -> PseudoLabels:
     config = run.recipe.clusters
-    found = pseudo_labels(
-        features,
-        k1=config.k1,
-        k2=config.k2,
-        eps=config.eps,
-        min_samples=config.min_samples,
+    unit, count = F.normalize(features, dim=1), len(features)
+    own = nearest(
+        unit,
+        max(config.k1, config.k2),
+        rows=torch.arange(count, device=features.device)[run.team.part(count)],
         backend=SEARCHES[config.neighbour_search],
         progress=run.progress,
+    )
+    lists = run.team.join(own[0], count), run.team.join(own[1], count)
+    found = run.team.decide(
+        lambda: pseudo_labels(
+            features,
+            k1=config.k1,
+            k2=config.k2,
+            eps=config.eps,
+            min_samples=config.min_samples,
+            neighbours=lists,
+            progress=run.progress,
+        )
     )
     if found.num_clusters == 0:
         raise UserError(
@@ -121,7 +135,7 @@ def _objective(
 ) -> Objective:
     recipe = run.recipe
     if stage == "1":
-        return ContrastObjective(contrast_targets(features, labels), recipe.losses)
+        return ContrastObjective(contrast_targets(features, labels, run.team), recipe.losses)
     targets = joint_targets(
         features,
         labels,
@@ -129,6 +143,7 @@ def _objective(
         recipe.model.num_tokens,
         cameras={m: run.sets[m].cameras for m in Modality},
         local_labels=run.local_labels,
+        team=run.team,
     )
     entry |= _describe(run, targets)
     return JointObjective(targets, recipe.losses, epoch)

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from tokenmatcher.contracts import OUTLIER, ClusterMatch, Modality, Neighbours, PseudoLabels
+from tokenmatcher.distributed import ALONE, Team
 from tokenmatcher.mining.cameras import drop_split_neighbours
 from tokenmatcher.mining.clusters import centroids
 from tokenmatcher.mining.matching import match_clusters
@@ -45,9 +46,11 @@ class JointTargets(ContrastTargets):
     match: ClusterMatch
 
 
-def contrast_targets(features: dict[Modality, Tensor], labels: dict[Modality, PseudoLabels]) -> ContrastTargets:
+def contrast_targets(
+    features: dict[Modality, Tensor], labels: dict[Modality, PseudoLabels], team: Team = ALONE
+) -> ContrastTargets:
     """Targets of stage 1 from raw features (N, T*D)."""
-    return ContrastTargets(labels, {m: centroids(features[m], labels[m]) for m in features})
+    return ContrastTargets(labels, {m: team.same(centroids(features[m], labels[m])) for m in features})
 
 
 def joint_targets(
@@ -58,34 +61,36 @@ def joint_targets(
     *,
     cameras: dict[Modality, np.ndarray],
     local_labels: dict[Modality, np.ndarray] | None,
+    team: Team = ALONE,
 ) -> JointTargets:
     """Targets of stage 2 from raw features (N, T*D) of both modalities.
 
     Args:
         cameras: (N,) of each modality.
         local_labels: (N,) the camera stage's labels, or None where there was none.
+        team: the processes that share the search for neighbours.
     """
-    own = contrast_targets(features, labels)
-    match = match_clusters(
-        own.centroids[Modality.VISIBLE], own.centroids[Modality.INFRARED], capacity=config.match_capacity
-    )
+    own = contrast_targets(features, labels, team)
+    visible, infrared = own.centroids[Modality.VISIBLE], own.centroids[Modality.INFRARED]
+    match = team.decide(lambda: match_clusters(visible, infrared, capacity=config.match_capacity))
     neighbours = {}
     for anchor in Modality:
         for target in Modality:
-            found = token_neighbours(
-                features[anchor],
+            part = token_neighbours(
+                features[anchor][team.part(len(features[anchor]))],
                 features[target],
                 num_tokens=num_tokens,
                 ratio=config.neighbour_ratio,
                 votes=config.votes,
             )
+            found = Neighbours.joined(team.join_objects(part))
             if anchor is target and local_labels is not None:
                 found = drop_split_neighbours(found, cameras[anchor], local_labels[anchor])
             neighbours[anchor, target] = found
     return JointTargets(
         labels=labels,
         centroids=own.centroids,
-        mixed={m: mixed_centroids(features, labels, match, m) for m in Modality},
+        mixed={m: team.same(mixed_centroids(features, labels, match, m)) for m in Modality},
         instances={m: F.normalize(features[m], dim=1) for m in Modality},
         neighbours=neighbours,
         match=match,

@@ -122,11 +122,11 @@ def pretrain(model: TokenViT, pictures: Tensor, config: TrackletConfig) -> list[
         people = np.stack([rng.choice(config.people, config.people_in_group, replace=False) for _ in groups])
         shots = np.stack([rng.choice(config.shots, 2, replace=False) for _ in people.ravel()])
         batch = pictures[np.repeat(groups, people.shape[1] * 2), np.repeat(people.ravel(), 2), shots.ravel()]
-        parameters = augmenter.visible(len(batch), jitter=True)
+        drawn = augmenter.visible(len(batch), jitter=True)
         colour = np.repeat(visible[groups % len(CAMERAS)], people.shape[1] * 2)
         chosen = torch.from_numpy(np.flatnonzero(colour & (rng.random(len(batch)) < config.one_channel_prob)))
-        parameters.source[chosen] = draw_channels(len(chosen), augmenter.generator)
-        features = model(visible=apply(batch, parameters, data)).features
+        drawn.source[chosen] = draw_channels(len(chosen), augmenter.generator)
+        features = model(visible=apply(batch, drawn, data)).features
         loss = tracklet_contrast(features.view(config.groups, config.people_in_group, 2, -1), config.temperature)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
