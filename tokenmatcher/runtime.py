@@ -28,6 +28,16 @@ def choose_device(name: str, number: int = 0) -> torch.device:
     return torch.device("cuda", number)
 
 
+def choose_precision(name: str, device: torch.device) -> str:
+    """`auto` is bf16 on a GPU, where it is several times faster, and fp32 on the CPU, where it is not."""
+    return ("bf16" if device.type == "cuda" else "fp32") if name == "auto" else name
+
+
+def autocast(device: torch.device, precision: str) -> torch.autocast:
+    """The backbone's arithmetic: "fp32" as it is, "bf16" matrix products and convolutions in bfloat16."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
+
+
 class Randomness:
     """Every random number of a run comes from here, and all of it can be saved.
 

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from tokenmatcher.model.backbone import StochasticDepth, TokenViT
 from tokenmatcher.model.weights import Layout, build_model
 from tokenmatcher.presets import ModelConfig
+from tokenmatcher.runtime import autocast
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 SMALL = ModelConfig(
@@ -244,6 +245,44 @@ def test_draws_decide_about_images_not_about_batches() -> None:
     parts = [model(images[rows], depth_draws=draws[:, rows]).tokens for rows in (slice(0, 2), slice(2, 6))]
     torch.testing.assert_close(torch.cat(parts), whole, rtol=1e-4, atol=1e-5)
     assert not torch.allclose(model(images, depth_draws=1 - draws).tokens, whole, atol=1e-3)
+
+
+def gradients(model: TokenViT, images: Tensor, draws: Tensor) -> dict[str, Tensor]:
+    model.zero_grad()
+    model(images, images, draws).features.square().sum().backward()
+    return {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
+
+
+def test_recomputing_changes_nothing() -> None:
+    torch.manual_seed(0)
+    model, images = TokenViT(replace(SMALL, depth=3, drop_path=0.6)).train(), torch.randn(4, 3, 32, 16)
+    draws = torch.rand(4, 8)
+    plain = gradients(model, images, draws)
+    model.vit.set_grad_checkpointing(True)
+    again = gradients(model, images, draws)
+    assert plain.keys() == again.keys()
+    for name, values in plain.items():
+        torch.testing.assert_close(again[name], values, rtol=1e-5, atol=1e-5)
+
+
+def test_a_traced_model_reads_each_steps_draws() -> None:
+    torch.manual_seed(0)
+    model, images = TokenViT(replace(SMALL, depth=3, drop_path=0.6)).train(), torch.randn(4, 3, 32, 16)
+    traced = torch.compile(model, backend="eager")
+    for draws in torch.rand(3, 4, 8):
+        expected = model(images, images, draws).tokens
+        torch.testing.assert_close(traced(images, images, draws).tokens, expected)
+
+
+def test_bfloat16_ends_in_float32() -> None:
+    torch.manual_seed(0)
+    model, images = TokenViT(SMALL).train(), torch.randn(8, 3, 32, 16)
+    exact = model(images)
+    with autocast(torch.device("cpu"), "bf16"):
+        rounded = model(images)
+    assert rounded.features.dtype == rounded.tokens.dtype == torch.float32
+    assert not torch.equal(rounded.tokens, exact.tokens)
+    assert F.cosine_similarity(rounded.tokens.flatten(1), exact.tokens.flatten(1)).min() > 0.99
 
 
 def test_fresh_weights_follow_the_seed() -> None:

@@ -37,8 +37,10 @@ class Evaluator:
         device: torch.device,
         progress: bool = True,
         team: Team = ALONE,
+        precision: str = "fp32",
     ) -> None:
         self.benchmark = benchmark
+        self.precision = precision
         self.team = team
         self.device = device
         self.progress = progress
@@ -65,7 +67,15 @@ class Evaluator:
         everything = torch.empty(len(self.benchmark.images), model.config.num_tokens * model.config.embed_dim)
         for modality, rows in self.rows.items():
             store = self.sets[modality].store
-            found = extract(model, store, modality, device=self.device, progress=self.progress, team=self.team)
+            found = extract(
+                model,
+                store,
+                modality,
+                device=self.device,
+                progress=self.progress,
+                team=self.team,
+                precision=self.precision,
+            )
             everything[torch.from_numpy(rows)] = F.normalize(found, dim=1).cpu()
         return everything
 

@@ -166,6 +166,6 @@ class TokenViT(nn.Module):
             for module, draws in zip(self.depth_modules, depth_draws.to(device, non_blocking=True), strict=True):
                 module.draws = draws
         hidden = self.vit.forward_features((visible, infrared))  # type: ignore[arg-type]  # TwoStems takes the pair
-        tokens = hidden[:, : self.config.num_tokens]
+        tokens = hidden[:, : self.config.num_tokens].float()  # under autocast, too, what follows is float32
         features = torch.cat([neck(token) for neck, token in zip(self.necks, tokens.unbind(1), strict=True)], dim=1)
         return TokenOutput(tokens, features)

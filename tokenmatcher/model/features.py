@@ -15,14 +15,16 @@ from tokenmatcher.data.augment import normalise, to_float
 from tokenmatcher.data.store import ImageStore
 from tokenmatcher.distributed import ALONE, Team
 from tokenmatcher.model.backbone import TokenViT
+from tokenmatcher.runtime import autocast
 
 
 @torch.inference_mode()
-def embed(model: TokenViT, images: Tensor, modality: Modality) -> Tensor:
-    """(B, T*D) features of (B, 3, H, W) uint8 `images` and of their mirror images, averaged, not normalised."""
+def embed(model: TokenViT, images: Tensor, modality: Modality, precision: str = "fp32") -> Tensor:
+    """(B, T*D) float32 features of (B, 3, H, W) uint8 `images` and of their mirror images, averaged, not normalised."""
     pixels = normalise(to_float(images))
     both = torch.cat([pixels, pixels.flip(3)])
-    features = model(**{modality.value: both}).features
+    with autocast(images.device, precision):
+        features = model(**{modality.value: both}).features
     return (features[: len(images)] + features[len(images) :]) / 2
 
 
@@ -36,6 +38,7 @@ def extract(
     batch_size: int = 128,
     progress: bool = True,
     team: Team = ALONE,
+    precision: str = "fp32",
 ) -> Tensor:
     """(N, T*D) float32 features on `device` of the pictures `index` of `store` (default: all); see `embed`.
 
@@ -48,7 +51,7 @@ def extract(
     model.eval()
     try:
         parts = [
-            embed(model, store.batch(rows[start : start + batch_size], device), modality).float()
+            embed(model, store.batch(rows[start : start + batch_size], device), modality, precision)
             for start in tqdm(
                 range(0, len(rows), batch_size), desc=f"features {modality}", disable=not progress, leave=False
             )

@@ -19,6 +19,7 @@ from tokenmatcher.data.batches import Batch
 from tokenmatcher.distributed import ALONE, Team
 from tokenmatcher.errors import UserError
 from tokenmatcher.presets import ScheduleConfig
+from tokenmatcher.runtime import autocast
 from tokenmatcher.training.objectives import Objective, View, Views
 
 CHECK_EVERY = 10  # steps between looks at the loss, each of which waits for the device
@@ -35,9 +36,12 @@ class EpochResult:
 def make_optimizer(model: nn.Module, config: ScheduleConfig) -> torch.optim.Optimizer:
     """The optimiser of one stage over the parameters that train; `set_learning_rate` gives it its rate."""
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    fused = parameters[0].is_cuda
     if config.optimizer == "adamw":
-        return torch.optim.AdamW(parameters, lr=0.0, weight_decay=config.weight_decay)
-    return torch.optim.SGD(parameters, lr=0.0, momentum=config.sgd_momentum, weight_decay=config.weight_decay)
+        return torch.optim.AdamW(parameters, lr=0.0, weight_decay=config.weight_decay, fused=fused)
+    return torch.optim.SGD(
+        parameters, lr=0.0, momentum=config.sgd_momentum, weight_decay=config.weight_decay, fused=fused
+    )
 
 
 def cosine(epoch: int, epochs: int, highest: float, lowest: float) -> float:
@@ -50,10 +54,11 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
         group["lr"] = rate
 
 
-def forward(model: nn.Module, batch: Batch, team: Team = ALONE) -> Views:
-    """One pass of all modalities through the shared blocks, cut into views of the whole batch."""
+def forward(model: nn.Module, batch: Batch, team: Team = ALONE, precision: str = "fp32") -> Views:
+    """One pass of all modalities through the shared blocks, cut into views of the whole batch, in float32."""
     images = {modality: batch.images.get(modality) for modality in Modality}
-    output = model(images[Modality.VISIBLE], images[Modality.INFRARED], batch.depth_draws)
+    with autocast(next(iter(batch.images.values())).device, precision):
+        output = model(images[Modality.VISIBLE], images[Modality.INFRARED], batch.depth_draws)
     views, start = {}, 0
     for modality in (Modality.VISIBLE, Modality.INFRARED):
         if modality in batch.images:
@@ -65,10 +70,15 @@ def forward(model: nn.Module, batch: Batch, team: Team = ALONE) -> Views:
 
 
 def train_step(
-    model: nn.Module, objective: Objective, batch: Batch, optimizer: torch.optim.Optimizer, team: Team = ALONE
+    model: nn.Module,
+    objective: Objective,
+    batch: Batch,
+    optimizer: torch.optim.Optimizer,
+    team: Team = ALONE,
+    precision: str = "fp32",
 ) -> dict[str, Tensor]:
     """Forward, backward, optimiser, memories; returns the terms and `total`, detached, still on the device."""
-    views = forward(model, batch, team)
+    views = forward(model, batch, team, precision)
     terms = objective.losses(views)
     total = torch.stack([objective.weights[name] * term for name, term in terms.items()]).sum()
     optimizer.zero_grad(set_to_none=True)
@@ -88,6 +98,7 @@ def train_epoch(
     title: str,
     progress: bool = True,
     team: Team = ALONE,
+    precision: str = "fp32",
 ) -> EpochResult:
     """Train on `batches` (`steps` of them).
 
@@ -100,7 +111,7 @@ def train_epoch(
     bar = tqdm(total=steps, desc=title, disable=not progress, leave=False)
     with bar:
         for step, batch in enumerate(batches):
-            for name, value in train_step(model, objective, batch, optimizer, team).items():
+            for name, value in train_step(model, objective, batch, optimizer, team, precision).items():
                 sums.setdefault(name, []).append(value)
             images += sum(len(index) for index in batch.index.values())
             bar.update()

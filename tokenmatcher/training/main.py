@@ -22,7 +22,7 @@ from tokenmatcher.model.weights import build_model, load_file
 from tokenmatcher.presets import Recipe
 from tokenmatcher.report.header import run_header
 from tokenmatcher.report.log import RunLog
-from tokenmatcher.runtime import Randomness, choose_device, replacing
+from tokenmatcher.runtime import Randomness, choose_device, choose_precision, replacing
 from tokenmatcher.training.run import Run
 from tokenmatcher.training.stages import STAGES, train
 
@@ -65,6 +65,18 @@ def parser_for(dataset: Dataset) -> Parser:
         "--resume", help="'auto': continue the run in LOGS_DIR if there is one; or a last.pt to continue"
     )
     group.add_argument("--device", choices=("auto", "cuda", "cpu"), default="auto", help="(default %(default)s)")
+    group.add_argument(
+        "--precision",
+        choices=("auto", "bf16", "fp32"),
+        default="auto",
+        help="of the backbone's products; auto: bf16 on a GPU, fp32 on the CPU (default %(default)s)",
+    )
+    group.add_argument("--compile", action="store_true", help="let PyTorch compile the backbone's training pass")
+    group.add_argument(
+        "--recompute",
+        action="store_true",
+        help="forget activations and compute them again backwards: a third slower, fits a 24 GB GPU",
+    )
     group.add_argument("--seed", type=int, default=1, help="of all random numbers (default %(default)s)")
     group.add_argument("--no-progress", action="store_true", help="no progress bars")
     add_recipe_flags(parser, dataset)
@@ -96,6 +108,7 @@ def _train(
     team: Team,
 ) -> None:
     device, progress = choose_device(given.device, team.local_rank), team.leads and not given.no_progress
+    precision = choose_precision(given.precision, device)
     _check_shares(recipe, team)
     resumed = team.decide(lambda: _checkpoint_to_resume(given.resume, folder, stages))
     records = read_training(given.data_dir, dataset, trial)
@@ -122,7 +135,7 @@ def _train(
             ).to(device)
             for modality in Modality
         }
-        evaluate = _evaluator(given, dataset, trial, recipe, store_dir, device, team)
+        evaluate = _evaluator(given, dataset, trial, recipe, store_dir, device, team, precision)
     log = RunLog(folder, silent=not team.leads)
     run = Run(
         recipe=recipe,
@@ -137,7 +150,10 @@ def _train(
         evaluate=evaluate,
         progress=progress,
         team=team,
+        precision=precision,
+        compiled=given.compile,
     )
+    model.vit.set_grad_checkpointing(given.recompute)
     if resumed is None:
         log.cut(0)
     else:
@@ -211,6 +227,7 @@ def _evaluator(
     store_dir: Path,
     device: torch.device,
     team: Team,
+    precision: str,
 ) -> Evaluator | None:
     """The test, where the raw test tree is there."""
     benchmark: Benchmark
@@ -231,4 +248,5 @@ def _evaluator(
         device=device,
         progress=team.leads and not given.no_progress,
         team=team,
+        precision=precision,
     )

@@ -59,6 +59,8 @@ class Run:
         resumed: the `run` part of the checkpoint that is being continued, until a stage has taken it up.
         start: stage 1's weights, where they do not lie in this run's own folder.
         team: the processes that share the work.
+        precision: of the backbone, see `runtime.autocast`; losses, memories and weights are float32.
+        compiled: let PyTorch compile the backbone's training pass.
     """
 
     recipe: Recipe
@@ -76,9 +78,13 @@ class Run:
     resumed: dict[str, Any] | None = None
     start: Path | None = None
     team: Team = ALONE
+    precision: str = "fp32"
+    compiled: bool = False
 
     def __post_init__(self) -> None:
         self.trained = self.team.trained(self.model)
+        if self.compiled:
+            self.trained.compile()
         size = (self.recipe.model.height, self.recipe.model.width)
         self.augmenter = Augmenter(self.recipe.data, size, self.random.pixels)
 
@@ -136,7 +142,14 @@ class Run:
         """(N, T*D) features of the training images, or of `index` among them."""
         store = self.sets[modality].store
         return extract(
-            self.model, store, modality, device=self.device, index=index, progress=self.progress, team=self.team
+            self.model,
+            store,
+            modality,
+            device=self.device,
+            index=index,
+            progress=self.progress,
+            team=self.team,
+            precision=self.precision,
         )
 
     def describe(
@@ -178,6 +191,7 @@ class Run:
             title=title,
             progress=self.progress,
             team=self.team,
+            precision=self.precision,
         )
 
     def save(
