@@ -1,117 +1,165 @@
-"""What a training step of the demo spends outside forward and backward: decoding, augmentation, memories, optimiser.
+"""What a training step spends outside forward and backward: augmentation, losses, memories, optimiser.
 
-    python -m benchmarks.step --out benchmarks/results/step.json
+    python -m benchmarks.step                                  the demo's stage 2 on the CPU (needs sh run_demo.sh)
+    python -m benchmarks.step --device cuda --out benchmarks/results/step_gpu.json
 
-Ours: pictures decoded once into a byte store, augmented as batches. The obvious way: Pillow and torchvision picture by
-picture in each step, as a data loader's workers do. Needs data/demo (sh run_demo.sh).
+On a GPU: the paper's network, batch and recipe, on random pictures of SYSU-MM01's number.
 """
 
 import time
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
-from torchvision import transforms
 
 from benchmarks.machine import benchmark_parser, write_result
 from tokenmatcher.cli import run
-from tokenmatcher.contracts import Modality
+from tokenmatcher.contracts import Modality, PseudoLabels
 from tokenmatcher.data.augment import Augmenter
 from tokenmatcher.data.batches import Batch, make_batches, plan_joint_epoch
 from tokenmatcher.data.images import ImageSet
 from tokenmatcher.data.records import read_training
+from tokenmatcher.data.store import ImageStore
 from tokenmatcher.mining.clusters import pseudo_labels
+from tokenmatcher.model.backbone import TokenViT
 from tokenmatcher.model.features import extract
 from tokenmatcher.model.weights import load_model
 from tokenmatcher.presets import PRESETS
+from tokenmatcher.runtime import choose_precision
 from tokenmatcher.training.engine import forward, make_optimizer, set_learning_rate
 from tokenmatcher.training.objectives import JointObjective
 from tokenmatcher.training.targets import joint_targets
 
-
-def timed(seconds, name, function, *arguments, **named):
-    start = time.perf_counter()
-    result = function(*arguments, **named)
-    seconds[name] = seconds.get(name, 0.0) + time.perf_counter() - start
-    return result
+SYSU = {Modality.VISIBLE: (22_258, 600), Modality.INFRARED: (11_909, 430)}  # images, clusters of an epoch
 
 
-def obvious(records, index, recipe, twins):
-    """The same augmentation by torchvision, picture by picture, from the files."""
-    data, size = recipe.data, (recipe.model.height, recipe.model.width)
-    change = transforms.Compose(
-        [
-            transforms.ColorJitter(*[data.jitter] * 4),
-            transforms.Resize(size, transforms.InterpolationMode.BICUBIC),
-            transforms.Pad(data.pad),
-            transforms.RandomCrop(size),
-            transforms.RandomHorizontalFlip(data.flip_prob),
-            transforms.ToTensor(),
-            transforms.Normalize((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
-            transforms.RandomErasing(data.erase_prob, data.erase_area, data.erase_aspect),
-        ]
-    )
-    for _ in range(2 if twins else 1):
-        torch.stack([change(Image.open(records[i].path).convert("RGB")) for i in index])
+@dataclass
+class DemoSteps:
+    """Stage 2 of the demo as its first epoch finds it: real pictures, pseudo labels, neighbours and matches."""
+
+    steps: int
+    data_dir: Path = Path("data/demo")
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+
+    def __post_init__(self):
+        torch.manual_seed(0)
+        self.recipe, rng = PRESETS["sysu"]["demo"], np.random.default_rng(0)
+        self.records = read_training(self.data_dir, "sysu")
+        model = self.recipe.model
+        size = {"height": model.height, "width": model.width, "interpolation": self.recipe.data.resize}
+        self.sets = {
+            m: ImageSet.load(found, m, self.data_dir / "store", f"train-{m}", **size).to(self.device)
+            for m, found in self.records.items()
+        }
+        self.model = load_model("pretrained/demo_vit.pth", config=model)[0].to(self.device)
+        features = {
+            m: extract(self.model, self.sets[m].store, m, device=self.device, progress=False) for m in self.sets
+        }
+        config = self.recipe.clusters
+        numbers = {name: getattr(config, name) for name in ("k1", "k2", "eps", "min_samples")}
+        self._start(features, {m: pseudo_labels(features[m], **numbers) for m in self.sets}, rng)
+
+    def _start(self, features, labels, rng):
+        recipe = self.recipe
+        cameras = {m: images.cameras for m, images in self.sets.items()}
+        targets = joint_targets(
+            features, labels, recipe.mining, recipe.model.num_tokens, cameras=cameras, local_labels=None
+        )
+        self.objective, self.optimizer = (
+            JointObjective(targets, recipe.losses, 0),
+            make_optimizer(self.model, recipe.schedule),
+        )
+        set_learning_rate(self.optimizer, recipe.schedule.lr[1])
+        self.plans = plan_joint_epoch(labels, self.sets, recipe.data, iters=self.steps, rng=rng, other_cameras=False)
+        self.model.train()
+
+    def batches(self):
+        size = (self.recipe.model.height, self.recipe.model.width)
+        return make_batches(
+            self.sets,
+            self.plans,
+            Augmenter(self.recipe.data, size, torch.Generator().manual_seed(0)),
+            self.device,
+            twins=True,
+            jitter_plain=True,
+            depth_branches=len(self.model.depth_modules),
+        )
+
+
+class PaperSteps(DemoSteps):
+    """Stage 2 of the paper's recipe on random pictures of SYSU-MM01's number; features and labels by rule."""
+
+    def __post_init__(self):
+        self.recipe, rng = PRESETS["sysu"]["paper"], np.random.default_rng(0)
+        model = self.recipe.model
+        torch.manual_seed(0)
+        self.model = TokenViT(model).to(self.device)
+        self.sets, features, labels = {}, {}, {}
+        width = model.num_tokens * model.embed_dim
+        for m, (count, clusters) in SYSU.items():
+            pixels = torch.randint(0, 256, (count, 3, model.height, model.width), dtype=torch.uint8)
+            cameras = rng.integers(1, 3, count)
+            self.sets[m] = ImageSet(m, ImageStore(pixels), cameras, np.zeros(count, dtype=np.int64)).to(self.device)
+            owner = np.sort(np.concatenate([np.arange(clusters), rng.integers(clusters, size=count - clusters)]))
+            centres = torch.randn(clusters, width, device=self.device)
+            features[m] = centres[torch.from_numpy(owner).to(self.device)]
+            features[m] += 0.7 * torch.randn(count, width, device=self.device)
+            labels[m] = PseudoLabels(owner)
+        self._start(features, labels, rng)
+
+
+def measure(steps, device, precision, warm=3):
+    """Milliseconds of each part of a step."""
+    run_of = PaperSteps if device.type == "cuda" else DemoSteps
+    work = run_of(steps + warm, device=device)
+    seconds: dict[str, float] = {}
+
+    def timed(name, function, *arguments):
+        start = time.perf_counter()
+        result = function(*arguments)
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+        seconds[name] = seconds.get(name, 0.0) + time.perf_counter() - start
+        return result
+
+    batches = work.batches()
+    for step in range(steps + warm):
+        if step == warm:
+            seconds.clear()
+        batch: Batch = timed("augmentation", next, batches)
+        views = timed("forward", lambda b=batch: forward(work.model, b, precision=precision))
+        terms = timed("losses", work.objective.losses, views)
+        total = torch.stack([work.objective.weights[name] * term for name, term in terms.items()]).sum()
+        timed("backward", total.backward)
+        timed("optimiser", work.optimizer.step)
+        work.optimizer.zero_grad(set_to_none=True)
+        timed("memories", work.objective.update, views)
+    images = sum(len(index) for index in batch.index.values())
+    return images, {name: 1000 * value / steps for name, value in seconds.items()}
 
 
 def main():
-    parser = benchmark_parser("step", "Share of a demo step outside forward and backward.")
-    parser.add_argument("--data-dir", type=Path, default=Path("data/demo"), help="(default %(default)s)")
+    parser = benchmark_parser("step", "Share of a training step outside forward and backward.")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="(default %(default)s)")
     parser.add_argument("--steps", type=int, default=30, help="(default %(default)s)")
     given = parser.parse_args()
-    recipe, cpu, rng = PRESETS["sysu"]["demo"], torch.device("cpu"), np.random.default_rng(0)
-    records = read_training(given.data_dir, "sysu")
-    size = {"height": recipe.model.height, "width": recipe.model.width, "interpolation": recipe.data.resize}
-    sets = {m: ImageSet.load(records[m], m, given.data_dir / "store", f"train-{m}", **size) for m in records}
-    model = load_model("pretrained/demo_vit.pth", config=recipe.model)[0]
-    features = {m: extract(model, sets[m].store, m, device=cpu) for m in sets}
-    config = recipe.clusters
-    labels = {
-        m: pseudo_labels(features[m], k1=config.k1, k2=config.k2, eps=config.eps, min_samples=config.min_samples)
-        for m in sets
-    }
-    cameras = {m: images.cameras for m, images in sets.items()}
-    targets = joint_targets(
-        features, labels, recipe.mining, recipe.model.num_tokens, cameras=cameras, local_labels=None
-    )
-    objective, optimizer = JointObjective(targets, recipe.losses, 0), make_optimizer(model, recipe.schedule)
-    set_learning_rate(optimizer, recipe.schedule.lr[1])
-    plans = plan_joint_epoch(labels, sets, recipe.data, iters=given.steps + 3, rng=rng, other_cameras=False)
-    augmenter = Augmenter(recipe.data, (recipe.model.height, recipe.model.width), torch.Generator().manual_seed(0))
-    batches = make_batches(sets, plans, augmenter, cpu, twins=True, jitter_plain=True)
-    model.train()
-    seconds: dict[str, float] = {}
-    for step in range(given.steps + 3):
-        if step == 3:
-            seconds.clear()
-        batch: Batch = timed(seconds, "augmentation", next, batches)
-        views = timed(seconds, "forward", forward, model, batch)
-        terms = timed(seconds, "losses", objective.losses, views)
-        total = torch.stack([objective.weights[name] * term for name, term in terms.items()]).sum()
-        timed(seconds, "backward", total.backward)
-        timed(seconds, "optimiser", optimizer.step)
-        optimizer.zero_grad(set_to_none=True)
-        timed(seconds, "memories", objective.update, views)
-    for step in range(3, given.steps + 3):
-        for m in sets:
-            timed(seconds, "obvious", obvious, records[m], plans[m][step], recipe, m is Modality.VISIBLE)
-    per_step = {name: 1000 * value / given.steps for name, value in seconds.items()}
-    pillow = per_step.pop("obvious")
-    whole = sum(per_step.values())
-    outside = whole - per_step["forward"] - per_step["backward"]
-    result = {
-        "images_per_step": int(sum(len(index) for index in batch.index.values())),
-        "milliseconds_per_step": per_step,
-        "share_outside_forward_backward": outside / whole,
-        "obvious_decoding_and_augmentation_milliseconds": pillow,
-        "obvious_over_ours": pillow / per_step["augmentation"],
-    }
-    for name, value in per_step.items():
+    device = torch.device(given.device)
+    precision = choose_precision("auto", device)
+    images, spent = measure(given.steps, device, precision)
+    whole = sum(spent.values())
+    outside = whole - spent["forward"] - spent["backward"]
+    for name, value in spent.items():
         print(f"{name:13s} {value:7.1f} ms")
-    print(f"outside forward and backward: {100 * outside / whole:.1f} % of the step (at most 15 %)")
-    print(f"picture by picture: {pillow:.1f} ms on one thread, {pillow / per_step['augmentation']:.1f} times ours")
+    limit = 10 if device.type == "cuda" else 15
+    print(f"outside forward and backward: {100 * outside / whole:.1f} % of the step (at most {limit} %)")
+    result = {
+        "device": given.device,
+        "precision": precision,
+        "images_per_step": images,
+        "milliseconds_per_step": spent,
+        "share_outside_forward_backward": outside / whole,
+    }
     write_result(given.out, "step", result)
 
 
