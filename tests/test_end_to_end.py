@@ -166,6 +166,44 @@ def test_a_killed_run_resumes_to_the_same_weights(trained, sysu, tmp_path, after
     assert entries(logs) == entries(trained)
 
 
+@pytest.mark.parametrize(("received", "status"), [(signal.SIGTERM, 0), (signal.SIGINT, 130), (signal.SIGKILL, -9)])
+def test_an_epoch_is_gone_on_with_where_it_was_left(trained, sysu, tmp_path, received, status):
+    """Stopped within an epoch of stage 1 and of stage 2: what was saved within it is taken up."""
+    logs = tmp_path / "cut"
+    command = ["train_sysu.py", "--data-dir", sysu, "--logs-dir", logs, "--resume", "auto", *SMALL, *CAMERA]
+    for stage in ("stage1", "stage2"):
+        process = subprocess.Popen(
+            [sys.executable, *map(str, command), "--save-every", "0"],
+            cwd=ROOT,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+        )
+        midway, deadline = logs / stage / "midway.pt", time.monotonic() + 300
+        while not midway.exists() and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.001)
+        process.send_signal(received)
+        said = process.communicate()[1]
+        assert process.returncode == status, said
+        if received is not signal.SIGKILL:
+            assert said.strip() == f"stopped by {received.name}; the same command with --resume auto goes on"
+    call(*command)
+    assert same_weights(logs / "stage2/last.pt", trained / "stage2/last.pt")
+    assert entries(logs) == entries(trained)
+    assert not list(logs.rglob("midway.pt"))
+
+
+def test_a_damaged_save_within_an_epoch_is_told_and_left(trained, sysu, tmp_path):
+    logs = tmp_path / "damaged"
+    shutil.copytree(trained, logs)
+    (logs / "stage2/last.pt").unlink()
+    (logs / "stage2/midway.pt").write_bytes(b"not a checkpoint")
+    done = call("train_sysu.py", "--data-dir", sysu, "--logs-dir", logs, "--resume", "auto", *SMALL, *CAMERA)
+    assert done.stdout.count("the epoch starts again") == 1
+    assert same_weights(logs / "stage2/last.pt", trained / "stage2/last.pt")
+
+
 def test_stages_one_by_one_equal_all_at_once(trained, sysu, tmp_path):
     logs = tmp_path / "pieces"
     common = ["train_sysu.py", "--data-dir", sysu, "--logs-dir", logs, *SMALL, *CAMERA]

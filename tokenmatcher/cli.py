@@ -8,17 +8,21 @@ from collections.abc import Callable, Sequence
 from dataclasses import fields
 from typing import Any, NoReturn
 
-from tokenmatcher.errors import UserError
+from tokenmatcher.errors import Interruption, UserError
 from tokenmatcher.presets import PRESETS, Recipe
 
 
 def run(main: Callable[[], None]) -> NoReturn:
-    """Call `main` and exit: 0 when it returns, 2 with one line for a `UserError`, 130 when interrupted."""
+    """Call `main` and exit: 0 when it returns, 2 with one line for a `UserError`, 130 when interrupted
+    (training: see `training.interruption`)."""
     try:
         main()
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
+    except Interruption as stop:
+        print(stop, file=sys.stderr)
+        sys.exit(stop.exit_status)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(130)

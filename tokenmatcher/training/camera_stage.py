@@ -43,6 +43,7 @@ _FRESH: dict[str, Any] = {"epoch": 0, "optimizer": None, "best": -2.0}
 def _save(run: Run, state: dict[str, Any]) -> None:
     note = f"camera stage, {state['camera']} cameras done"
     run.save(run.folder_of("camera") / "last.pt", note, state={"stage": "camera", **state})
+    run.forget_midway("camera")
 
 
 def _one_camera(run: Run, places: list[tuple[Modality, int]], place: int, resumed: dict[str, Any]) -> None:
@@ -89,7 +90,7 @@ def _one_camera(run: Run, places: list[tuple[Modality, int]], place: int, resume
             {modality: plan},
             optimizer,
             rate,
-            title=f"camera {camera} epoch {epoch}",
+            place={"stage": "camera", "epoch": epoch, "camera": camera},
             twins=False,
             jitter_plain=True,
         )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import torch
@@ -99,26 +99,35 @@ def train_epoch(
     progress: bool = True,
     team: Team = ALONE,
     precision: str = "fp32",
+    losses: dict[str, list[Tensor]] | None = None,
+    after_step: Callable[[int, dict[str, list[Tensor]]], None] | None = None,
 ) -> EpochResult:
-    """Train on `batches` (`steps` of them).
+    """Train on `batches`, the last ones of an epoch of `steps`.
+
+    Args:
+        losses: of the steps done before, by name.
+        after_step: called after each step with its number, from 0, and all losses so far.
 
     Raises:
         UserError: a loss is not finite; names the terms and the step. The model is then spoilt, so do not save it.
     """
     model.train()
-    sums: dict[str, list[Tensor]] = {}
+    sums = losses or {}
+    done = max(map(len, sums.values()), default=0)
     images, start = 0, time.perf_counter()
-    bar = tqdm(total=steps, desc=title, disable=not progress, leave=False)
+    bar = tqdm(total=steps, initial=done, desc=title, disable=not progress, leave=False)
     with bar:
-        for step, batch in enumerate(batches):
+        for step, batch in enumerate(batches, start=done):
             for name, value in train_step(model, objective, batch, optimizer, team, precision).items():
                 sums.setdefault(name, []).append(value)
             images += sum(len(index) for index in batch.index.values())
             bar.update()
             if (step + 1) % CHECK_EVERY == 0 or step + 1 == steps:
                 bar.set_postfix_str(f"loss {_check(sums, title, step):.3f}", refresh=False)
-    losses = {name: torch.stack(values).mean().item() for name, values in sums.items()}
-    return EpochResult(losses, images / (time.perf_counter() - start))
+            if after_step is not None:
+                after_step(step, sums)
+    means = {name: torch.stack(values).mean().item() for name, values in sums.items()}
+    return EpochResult(means, images / (time.perf_counter() - start))
 
 
 def _check(sums: dict[str, list[Tensor]], title: str, step: int) -> float:

@@ -23,7 +23,8 @@ from tokenmatcher.presets import Recipe
 from tokenmatcher.report.header import run_header
 from tokenmatcher.report.log import RunLog
 from tokenmatcher.runtime import Randomness, choose_device, choose_precision, replacing
-from tokenmatcher.training.run import Run
+from tokenmatcher.training.interruption import Signals, caught_signals
+from tokenmatcher.training.run import MIDWAY, Run
 from tokenmatcher.training.stages import STAGES, train
 
 PRETRAINED = {"paper": Path("pretrained/vit_base_ics_cfs_lup.pth"), "demo": Path("pretrained/demo_vit.pth")}
@@ -64,6 +65,13 @@ def parser_for(dataset: Dataset) -> Parser:
     group.add_argument(
         "--resume", help="'auto': continue the run in LOGS_DIR if there is one; or a last.pt to continue"
     )
+    group.add_argument(
+        "--save-every",
+        type=float,
+        default=10,
+        metavar="MINUTES",
+        help="save within an epoch, too; 0: after every step (default %(default)s)",
+    )
     group.add_argument("--device", choices=("auto", "cuda", "cpu"), default="auto", help="(default %(default)s)")
     group.add_argument(
         "--precision",
@@ -94,8 +102,8 @@ def main(dataset: Dataset, arguments: Sequence[str] | None = None) -> None:
     recipe = recipe_from(given, dataset)
     trial = check_regdb_trial(given.trial) if dataset == "regdb" else None
     folder = given.logs_dir if trial is None else given.logs_dir / f"trial_{trial}"
-    with started_team(given.device) as team:
-        _train(given, dataset, stages, recipe, trial, folder, team)
+    with caught_signals() as signals, started_team(given.device) as team:
+        _train(given, dataset, stages, recipe, trial, folder, team, signals)
 
 
 def _train(
@@ -106,6 +114,7 @@ def _train(
     trial: int | None,
     folder: Path,
     team: Team,
+    signals: Signals,
 ) -> None:
     device, progress = choose_device(given.device, team.local_rank), team.leads and not given.no_progress
     precision = choose_precision(given.precision, device)
@@ -152,6 +161,8 @@ def _train(
         team=team,
         precision=precision,
         compiled=given.compile,
+        signals=signals,
+        save_minutes=given.save_every,
     )
     model.vit.set_grad_checkpointing(given.recompute)
     if resumed is None:
@@ -196,10 +207,15 @@ def _checkpoint_to_resume(asked: str | None, folder: Path, stages: Sequence[str]
         for stage in STAGES
         if (path := folder / (stage if stage == "camera" else f"stage{stage}") / "last.pt").is_file()
     }
+    begun = {
+        stage: path
+        for stage in STAGES
+        if (path := folder / (stage if stage == "camera" else f"stage{stage}") / MIDWAY).is_file()
+    }
     if asked is not None and asked != "auto":
         return Path(asked)
     if asked is None:
-        if taken := [path for stage, path in present.items() if stage in stages]:
+        if taken := [path for stage, path in {**begun, **present}.items() if stage in stages]:
             raise UserError(f"{taken[0]} is there already: continue with --resume auto, or choose another --logs-dir")
         first = STAGES.index(stages[0])
         present = {stage: path for stage, path in present.items() if STAGES.index(stage) < first}

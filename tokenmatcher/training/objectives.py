@@ -40,6 +40,9 @@ class Objective(Protocol):
 
     weights: dict[str, float]
 
+    def all_memories(self) -> list[ClusterMemory]:
+        """Everything that `update` writes, in an order that stays."""
+
     def losses(self, views: Views) -> dict[str, Tensor]:
         """The terms by name, scalars, not yet weighted; a term without any sample is left out."""
 
@@ -59,6 +62,9 @@ class ContrastObjective:
         self.memories = {m: ClusterMemory(targets.centroids[m], config.momentum) for m in targets.centroids}
         self.config = config
         self.weights = _own_weights(config)
+
+    def all_memories(self) -> list[ClusterMemory]:
+        return list(self.memories.values())
 
     def losses(self, views: Views) -> dict[str, Tensor]:
         return _own_losses(views, self.labels, self.memories, self.config)
@@ -124,6 +130,9 @@ class JointObjective:
             "cross": config.lambda_cross,
             "fusion": config.lambda_fusion_late if epoch > config.fusion_late_epoch else config.lambda_fusion,
         }
+
+    def all_memories(self) -> list[ClusterMemory]:
+        return [*self.mixed.values(), self.fusion_memory]
 
     def losses(self, views: Views) -> dict[str, Tensor]:
         config = self.config

@@ -28,11 +28,14 @@ from tokenmatcher.model.features import extract
 from tokenmatcher.presets import Recipe
 from tokenmatcher.report.log import RunLog
 from tokenmatcher.runtime import Randomness
-from tokenmatcher.training import checkpoint
+from tokenmatcher.training import checkpoint, midway
 from tokenmatcher.training.engine import EpochResult, make_optimizer, set_learning_rate, train_epoch
+from tokenmatcher.training.interruption import Signals
+from tokenmatcher.training.midway import Midway, plan_digest
 from tokenmatcher.training.objectives import Objective
 
 ScoresByProtocol = dict[str, dict[str, Any]]
+MIDWAY = "midway.pt"
 
 
 @dataclass
@@ -61,6 +64,8 @@ class Run:
         team: the processes that share the work.
         precision: of the backbone, see `runtime.autocast`; losses, memories and weights are float32.
         compiled: let PyTorch compile the backbone's training pass.
+        signals: what the process was asked to do.
+        save_minutes: between saves within an epoch, see `Midway`.
     """
 
     recipe: Recipe
@@ -80,8 +85,11 @@ class Run:
     team: Team = ALONE
     precision: str = "fp32"
     compiled: bool = False
+    signals: Signals = field(default_factory=Signals)
+    save_minutes: float | None = None
 
     def __post_init__(self) -> None:
+        self.midway = Midway(self.save_minutes, self.signals, self.team)
         self.trained = self.team.trained(self.model)
         if self.compiled:
             self.trained.compile()
@@ -99,6 +107,8 @@ class Run:
         """
         content = checkpoint.read(path)
         run = content["run"]
+        if "stage" not in run:
+            raise UserError(f"{path}: a save within an epoch, which --resume auto takes up by itself")
         if content["recipe"]["model"] != self.recipe.to_dict()["model"]:
             raise UserError(f"{path}: its network differs from the one asked for; give the flags it was trained with")
         if (content["dataset"], content["trial"]) != (self.dataset, self.trial):
@@ -166,15 +176,50 @@ class Run:
         optimizer: torch.optim.Optimizer,
         rate: float,
         *,
-        title: str,
+        place: dict[str, Any],
         twins: bool,
         jitter_plain: bool,
     ) -> EpochResult:
-        """One epoch over the planned batches at learning rate `rate`."""
+        """One epoch over the planned batches at learning rate `rate`, from where an interruption left it.
+
+        Args:
+            place: `stage`, `epoch` and, in the camera stage, `camera`.
+        """
+        path = self.folder_of(place["stage"]) / MIDWAY
+        place = {**place, "plan": plan_digest(plans)}
+        saved, warning = midway.read(path, place, self.recipe.to_dict())
+        if warning:
+            self.log.say(warning)
+        losses: midway.Losses = {}
+        if saved is not None:
+            run = saved["run"]
+            self.model.load_state_dict(saved["model"])
+            optimizer.load_state_dict(run["optimizer"])
+            self.random.restore(run["random"])
+            for memory, vectors in zip(objective.all_memories(), run["memories"], strict=True):
+                memory.vectors.copy_(vectors)
+            losses = midway.unpack(run["losses"], self.device)
+        done = max(map(len, losses.values()), default=0)
+        title = ", ".join(f"{name} {value}" for name, value in place.items() if name != "plan")
+
+        def after_step(step: int, so_far: midway.Losses) -> None:
+            save, stop = self.midway.due(step)
+            if save and step + 1 < steps:
+                state = {
+                    "place": place,
+                    "optimizer": optimizer.state_dict(),
+                    "memories": [memory.vectors for memory in objective.all_memories()],
+                    "losses": midway.pack(so_far),
+                }
+                self.save(path, f"{title}, after step {step + 1}", state=state)
+            if stop and step + 1 < steps:
+                self.signals.interrupt()
+
         set_learning_rate(optimizer, rate)
+        steps = len(next(iter(plans.values())))
         batches = make_batches(
             self.sets,
-            plans,
+            {modality: rows[done:] for modality, rows in plans.items()},
             self.augmenter,
             self.device,
             twins=twins,
@@ -182,17 +227,31 @@ class Run:
             depth_branches=len(self.model.depth_modules),
             team=self.team,
         )
-        return train_epoch(
-            self.trained,
-            objective,
-            batches,
-            optimizer,
-            steps=len(next(iter(plans.values()))),
-            title=title,
-            progress=self.progress,
-            team=self.team,
-            precision=self.precision,
-        )
+        with self.signals.deferred():
+            return train_epoch(
+                self.trained,
+                objective,
+                batches,
+                optimizer,
+                steps=steps,
+                title=title,
+                progress=self.progress,
+                team=self.team,
+                precision=self.precision,
+                losses=losses,
+                after_step=after_step,
+            )
+
+    def forget_midway(self, stage: str) -> None:
+        """An epoch is saved as a whole: what was saved within it is not needed any more.
+
+        Raises:
+            Interruption: a signal came during its last step.
+        """
+        if self.team.leads:
+            (self.folder_of(stage) / MIDWAY).unlink(missing_ok=True)
+        if self.signals.received is not None:
+            self.signals.interrupt()
 
     def save(
         self,

@@ -76,7 +76,7 @@ def two_modality_stage(run: Run, stage: str) -> None:
             plans,
             optimizer,
             rate,
-            title=title,
+            place={"stage": stage, "epoch": epoch},
             twins=True,
             jitter_plain=stage == "2" or recipe.data.jitter_everywhere,
         )
@@ -93,6 +93,7 @@ def two_modality_stage(run: Run, stage: str) -> None:
             run.save(run.folder_of(stage) / "best.pt", f"{title}, best on the test set so far", scores=scores)
         state = {"stage": stage, "epoch": epoch + 1, "optimizer": optimizer.state_dict(), "best": best}
         run.save(run.folder_of(stage) / "last.pt", f"{title}, the last", scores=scores, state=state)
+        run.forget_midway(stage)
 
 
 def _label(run: Run, features: Tensor, modality: Modality, title: str) -> PseudoLabels:

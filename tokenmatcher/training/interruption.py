@@ -1,0 +1,61 @@
+"""SIGTERM and SIGINT: finish the step, save, stop."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from tokenmatcher.errors import Interruption
+
+# What the process exits with: a scheduler's polite kill is no failure, Ctrl-C is what shells expect of it.
+EXIT_STATUS = {signal.SIGTERM: 0, signal.SIGINT: 130}
+
+
+class Signals:
+    """What has been asked of this process.
+
+    Between steps a signal interrupts at once: whole files are on disk, and an epoch's start is saved. Within
+    `deferred` it is only noted, for the training loop to ask about after each step. A second one interrupts
+    in any case.
+    """
+
+    def __init__(self) -> None:
+        self.received: signal.Signals | None = None
+        self._deferring = False
+
+    def handle(self, number: int, _frame: FrameType | None) -> None:
+        again, self.received = self.received is not None, signal.Signals(number)
+        if again or not self._deferring:
+            self.interrupt()
+
+    def interrupt(self) -> None:
+        """Raise what was received.
+
+        Raises:
+            Interruption: always.
+        """
+        received = self.received or signal.SIGTERM
+        message = f"stopped by {received.name}; the same command with --resume auto goes on"
+        raise Interruption(message, EXIT_STATUS[received])
+
+    @contextmanager
+    def deferred(self) -> Iterator[None]:
+        self._deferring = True
+        try:
+            yield
+        finally:
+            self._deferring = False
+
+
+@contextmanager
+def caught_signals() -> Iterator[Signals]:
+    """Handlers for SIGTERM and SIGINT while the body runs, the former ones after it."""
+    signals = Signals()
+    former = {number: signal.signal(number, signals.handle) for number in EXIT_STATUS}
+    try:
+        yield signals
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)
