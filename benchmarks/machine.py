@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
+import time
 from pathlib import Path
 
 import numpy
@@ -13,6 +14,7 @@ import timm
 import torch
 
 from tokenmatcher.cli import Parser
+from tokenmatcher.presets import ModelConfig
 from tokenmatcher.runtime import replacing
 
 
@@ -32,6 +34,30 @@ def machine() -> dict[str, object]:
         "scikit-learn": sklearn.__version__,
         "pillow": PIL.__version__,
     }
+
+
+def macs_per_image(config: ModelConfig) -> int:
+    """Multiply-adds of one image's forward pass: stem, projections, attention, MLPs."""
+    half = config.height // 2 * (config.width // 2)
+    patches = config.height // config.patch_size * (config.width // config.patch_size)
+    channels, width, tokens = config.stem_channels, config.embed_dim, patches + config.num_tokens
+    stem = half * channels * (3 * 49 + 2 * 9 * channels)
+    projection = patches * width * channels * (config.patch_size // 2) ** 2
+    block = (4 + 2 * config.mlp_ratio) * tokens * width**2 + 2 * tokens**2 * width
+    return round(stem + projection + config.depth * block)
+
+
+def product_rate(device: torch.device, dtype: torch.dtype, size: int = 4096, repeats: int = 5) -> float:
+    """FLOP/s of the fastest of some square matrix products."""
+    a, b = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
+    seconds = []
+    for _ in range(repeats + 1):
+        start = time.perf_counter()
+        a @ b
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+        seconds.append(time.perf_counter() - start)
+    return 2 * size**3 / min(seconds[1:])
 
 
 def benchmark_parser(name: str, description: str) -> Parser:

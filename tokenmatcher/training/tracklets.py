@@ -35,7 +35,7 @@ from tokenmatcher.errors import UserError
 from tokenmatcher.model.backbone import TokenViT
 from tokenmatcher.model.weights import to_pretrained_layout
 from tokenmatcher.presets import PRESETS
-from tokenmatcher.runtime import replacing
+from tokenmatcher.runtime import autocast, choose_device, choose_precision, replacing
 from tokenmatcher.training.engine import cosine, set_learning_rate
 
 CAMERAS = range(1, 7)
@@ -43,8 +43,9 @@ CAMERAS = range(1, 7)
 
 @dataclass(frozen=True, kw_only=True)
 class TrackletConfig:
-    """Numbers of the pre-training, decided here by trial."""
+    """Numbers of the pre-training, decided here by trial; `preset` names network and augmentation."""
 
+    preset: str = "demo"
     worlds: int = 8
     first_world: int = 900_000
     people: int = 60
@@ -63,6 +64,7 @@ class TrackletConfig:
 
     def __post_init__(self) -> None:
         rules = [
+            (self.preset in PRESETS["sysu"], f"--preset must be one of {', '.join(PRESETS['sysu'])}"),
             (self.steps >= 1, "--steps must be at least 1"),
             (self.worlds >= 1, "--worlds must be at least 1"),
             (self.shots >= 2, "--shots must be at least 2: a pair is two pictures of one person"),
@@ -106,7 +108,9 @@ def tracklet_contrast(embeddings: Tensor, temperature: float) -> Tensor:
 def pretrain(model: TokenViT, pictures: Tensor, config: TrackletConfig) -> list[float]:
     """Train `model` through its visible stem; returns the loss of every step."""
     rng = np.random.default_rng(config.seed)
-    data = replace(PRESETS["sysu"]["demo"].data, erase_prob=config.erase_prob)
+    data = replace(PRESETS["sysu"][config.preset].data, erase_prob=config.erase_prob)
+    device = next(model.parameters()).device
+    precision = choose_precision("auto", device)
     size = (model.config.height, model.config.width)
     augmenter = Augmenter(data, size, torch.Generator().manual_seed(config.seed))
     parameters = [p for p in model.parameters() if p.requires_grad]
@@ -126,7 +130,8 @@ def pretrain(model: TokenViT, pictures: Tensor, config: TrackletConfig) -> list[
         colour = np.repeat(visible[groups % len(CAMERAS)], people.shape[1] * 2)
         chosen = torch.from_numpy(np.flatnonzero(colour & (rng.random(len(batch)) < config.one_channel_prob)))
         drawn.source[chosen] = draw_channels(len(chosen), augmenter.generator)
-        features = model(visible=apply(batch, drawn, data)).features
+        with autocast(device, precision):
+            features = model(visible=apply(batch.to(device), drawn, data)).features
         loss = tracklet_contrast(features.view(config.groups, config.people_in_group, 2, -1), config.temperature)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -156,19 +161,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Render, pre-train, write the weights and, beside them, a JSON log."""
     parser = Parser("Pre-train the demo's start on rendered people, without identity labels.")
     parser.add_argument("--out", type=Path, default=Path("pretrained/demo_vit.pth"), help="weights file to write")
+    parser.add_argument("--device", choices=("auto", "cuda", "cpu"), default="auto", help="(default auto)")
     defaults = TrackletConfig()
     for name, value in asdict(defaults).items():
         parser.add_argument("--" + name.replace("_", "-"), type=type(value), default=value, help=f"(default {value})")
     given = vars(parser.parse_args(arguments))
-    out = given.pop("out")
+    out, device = given.pop("out"), given.pop("device")
     config = replace(defaults, **given)
     started = time.perf_counter()
     torch.manual_seed(config.seed)
-    model = TokenViT(replace(PRESETS["sysu"]["demo"].model, num_tokens=1))
+    model = TokenViT(replace(PRESETS["sysu"][config.preset].model, num_tokens=1)).to(choose_device(device))
     pictures = render_tracklets(config, model.config.height, model.config.width)
     rendered = time.perf_counter()
     losses = pretrain(model, pictures, config)
-    fold_neck(model)
+    fold_neck(model.cpu())
     with replacing(out) as file:
         torch.save(to_pretrained_layout(model), file)
     means = [round(float(np.mean(losses[start : start + 100])), 4) for start in range(0, len(losses), 100)]
