@@ -59,9 +59,7 @@ def throughput(device, steps, rate, warm=5):
             "share_of_product_rate": share,
             "peak_bytes": torch.cuda.max_memory_allocated() if device.type == "cuda" else None,
         }
-        print(
-            f"{name}: {images / seconds:.0f} images/s, {100 * flop / seconds / rate:.0f} % of the product", flush=True
-        )
+        print(f"{name}: {images / seconds:.0f} images/s, {100 * share:.0f} % of the product's rate", flush=True)
         del work
     return result
 

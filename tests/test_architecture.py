@@ -13,7 +13,7 @@ MAY_USE = {
     "report": {"report", "data"},
     "training": {"training", "data", "model", "mining", "evaluation", "report"},
 }
-EVERYBODY = {"contracts", "errors", "presets", "runtime", "version", "cli"}
+EVERYBODY = {"contracts", "errors", "presets", "runtime", "version", "cli", "distributed"}
 PURE = {"losses", "memory"}
 LONGEST = 400
 

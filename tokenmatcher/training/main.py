@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 import torch
@@ -22,7 +23,7 @@ from tokenmatcher.model.weights import build_model, load_file
 from tokenmatcher.presets import Recipe
 from tokenmatcher.report.header import run_header
 from tokenmatcher.report.log import RunLog
-from tokenmatcher.runtime import Randomness, choose_device, choose_precision, replacing
+from tokenmatcher.runtime import Randomness, choose_device, choose_precision, only_one, replacing
 from tokenmatcher.training.interruption import Signals, caught_signals
 from tokenmatcher.training.run import MIDWAY, Run
 from tokenmatcher.training.stages import STAGES, train
@@ -145,39 +146,40 @@ def _train(
             for modality in Modality
         }
         evaluate = _evaluator(given, dataset, trial, recipe, store_dir, device, team, precision)
-    log = RunLog(folder, silent=not team.leads)
-    run = Run(
-        recipe=recipe,
-        dataset=dataset,
-        trial=trial,
-        sets=sets,
-        model=model.to(device),
-        device=device,
-        random=random,
-        folder=folder,
-        log=log,
-        evaluate=evaluate,
-        progress=progress,
-        team=team,
-        precision=precision,
-        compiled=given.compile,
-        signals=signals,
-        save_minutes=given.save_every,
-    )
-    model.vit.set_grad_checkpointing(given.recompute)
-    if resumed is None:
-        log.cut(0)
-    else:
-        run.resume(resumed)
-    log.say(run_header(dataset, trial, recipe, sets, device, stages, team.size))
-    log.say(start)
-    if run.evaluate is None:
-        log.say("no test data beside the training copy: nothing will be tested")
-    if team.leads:
-        with replacing(folder / "config.json") as file:
-            file.write(json.dumps(recipe.to_dict(), indent=1).encode() + b"\n")
-    train(run, stages)
-    log.say(f"done: {folder}")
+    with only_one(folder) if team.leads else nullcontext():
+        log = RunLog(folder, silent=not team.leads)
+        run = Run(
+            recipe=recipe,
+            dataset=dataset,
+            trial=trial,
+            sets=sets,
+            model=model.to(device),
+            device=device,
+            random=random,
+            folder=folder,
+            log=log,
+            evaluate=evaluate,
+            progress=progress,
+            team=team,
+            precision=precision,
+            compiled=given.compile,
+            signals=signals,
+            save_minutes=given.save_every,
+        )
+        model.vit.set_grad_checkpointing(given.recompute)
+        if resumed is None:
+            log.cut(0)
+        else:
+            run.resume(resumed)
+        log.say(run_header(dataset, trial, recipe, sets, device, stages, team.size))
+        log.say(start)
+        if run.evaluate is None:
+            log.say("no test data beside the training copy: nothing will be tested")
+        if team.leads:
+            with replacing(folder / "config.json") as file:
+                file.write(json.dumps(recipe.to_dict(), indent=1).encode() + b"\n")
+        train(run, stages)
+        log.say(f"done: {folder}")
 
 
 def _check_shares(recipe: Recipe, team: Team) -> None:

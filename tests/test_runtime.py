@@ -1,0 +1,71 @@
+"""Files that are whole or not there, and folders that one run writes to."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from tokenmatcher.errors import UserError
+from tokenmatcher.runtime import Randomness, autocast, choose_precision, only_one, replacing
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from tokenmatcher.runtime import only_one
+with only_one(Path(sys.argv[1])):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_a_file_is_whole_or_as_before(tmp_path):
+    path = tmp_path / "new" / "file"
+    with replacing(path) as file:
+        file.write(b"first")
+    with pytest.raises(RuntimeError), replacing(path) as file:
+        file.write(b"sec")
+        raise RuntimeError
+    assert path.read_bytes() == b"first"
+    assert [entry.name for entry in path.parent.iterdir()] == ["file"]
+
+
+def test_a_second_run_is_told_who_holds_the_folder(tmp_path):
+    folder = tmp_path / "logs"
+    root = Path(__file__).parents[1]
+    holder = subprocess.Popen([sys.executable, "-c", HOLD, str(folder)], cwd=root, stdout=subprocess.PIPE, text=True)
+    try:
+        assert holder.stdout.readline() == "held\n"
+        told = rf"another run writes here \(process {holder.pid} on .+, since 2\d\d\d-"
+        with pytest.raises(UserError, match=told), only_one(folder):
+            pytest.fail("two hold it")
+    finally:
+        holder.kill()
+        holder.wait()
+    with only_one(folder):
+        assert str(os.getpid()) in (folder / "run.lock").read_text()
+
+
+def test_all_random_numbers_can_be_gone_back_to():
+    random = Randomness(5)
+    random.order.random(3)
+    state = random.state()
+    first = random.order.random(), torch.rand(2, generator=random.pixels), torch.rand(2)
+    random.restore(state)
+    again = random.order.random(), torch.rand(2, generator=random.pixels), torch.rand(2)
+    assert first[0] == again[0]
+    assert all(torch.equal(a, b) for a, b in zip(first[1:], again[1:], strict=True))
+
+
+def test_precision():
+    cpu = torch.device("cpu")
+    assert choose_precision("auto", cpu) == "fp32"
+    assert choose_precision("auto", torch.device("cuda", 0)) == "bf16"
+    assert choose_precision("fp32", torch.device("cuda", 0)) == "fp32"
+    a = torch.ones(2, 2)
+    with autocast(cpu, "fp32"):
+        assert (a @ a).dtype == torch.float32
+    with autocast(cpu, "bf16"):
+        assert (a @ a).dtype == torch.bfloat16
