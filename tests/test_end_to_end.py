@@ -204,6 +204,22 @@ def test_a_damaged_save_within_an_epoch_is_told_and_left(trained, sysu, tmp_path
     assert same_weights(logs / "stage2/last.pt", trained / "stage2/last.pt")
 
 
+def test_a_damaged_checkpoint_gives_way_to_the_one_before(trained, sysu, tmp_path):
+    logs = tmp_path / "damaged"
+    shutil.copytree(trained, logs)
+    newest = logs / "stage2/last.pt"
+    damaged = bytearray(newest.read_bytes())
+    damaged[len(damaged) // 2] ^= 4
+    newest.unlink()
+    newest.write_bytes(damaged)
+    assert "damaged" in refused("test_sysu.py", "--resume", newest, "--data-dir", sysu)
+    done = call("train_sysu.py", "--data-dir", sysu, "--logs-dir", logs, "--resume", "auto", *SMALL, *CAMERA)
+    assert done.stdout.count("warning: ") == 1
+    assert "stage2/last-1.pt" in done.stdout
+    assert same_weights(newest, trained / "stage2/last.pt")
+    assert entries(logs) == entries(trained)
+
+
 def test_stages_one_by_one_equal_all_at_once(trained, sysu, tmp_path):
     logs = tmp_path / "pieces"
     common = ["train_sysu.py", "--data-dir", sysu, "--logs-dir", logs, *SMALL, *CAMERA]

@@ -7,6 +7,7 @@ import fcntl
 import json
 import os
 import platform
+import shutil
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -70,9 +71,36 @@ class Randomness:
             torch.cuda.set_rng_state_all(state["cuda"])
 
 
+def before(path: Path, age: int) -> Path:
+    """Where the file that `path` was `age` saves ago is kept: last.pt, last-1.pt, last-2.pt."""
+    return path if age == 0 else path.with_name(f"{path.stem}-{age}{path.suffix}")
+
+
+def _keep_as(path: Path, name: Path) -> None:
+    """A second name, so that at no moment there is no file under the first."""
+    name.unlink(missing_ok=True)
+    try:
+        name.hardlink_to(path)
+    except OSError:  # a file system without hard links
+        shutil.copyfile(path, name)
+
+
+def _sync_folder(folder: Path) -> None:
+    """A rename is on disk when its folder is."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 @contextlib.contextmanager
-def replacing(path: Path) -> Iterator[BinaryIO]:
-    """Write to a temporary neighbour of `path`, flushed to disk and renamed at the end, removed on any failure."""
+def replacing(path: Path, *, keep: int = 0) -> Iterator[BinaryIO]:
+    """Write to a temporary neighbour of `path`, flushed to disk and renamed at the end, removed on any failure.
+
+    Args:
+        keep: that many former files stay, as `before` names them.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     try:
@@ -80,7 +108,11 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
             yield file
             file.flush()
             os.fsync(file.fileno())
+        for age in range(keep, 0, -1):
+            if (younger := before(path, age - 1)).exists():
+                _keep_as(younger, before(path, age))
         temporary.replace(path)
+        _sync_folder(path.parent)
     finally:
         with contextlib.suppress(FileNotFoundError):
             temporary.unlink()

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from tokenmatcher.errors import UserError
 from tokenmatcher.model.backbone import TokenViT
+from tokenmatcher.model.digest import digest_of
 from tokenmatcher.model.weights import Layout, build_model, load_file, load_model, to_pretrained_layout
 from tokenmatcher.presets import PAPER_SYSU, ModelConfig
 
@@ -66,8 +67,10 @@ def authors_layout(model: TokenViT) -> dict[str, Tensor]:
     return {**file, "module.cls_token": torch.cat(tokens, dim=1)}
 
 
-def own_layout(model: TokenViT) -> dict[str, Any]:
-    return {"format": "tokenmatcher", "version": 1, "recipe": RECIPE.to_dict(), "model": model.state_dict()}
+def own_layout(network: TokenViT, **changes: Any) -> dict[str, Any]:
+    content = {"format": "tokenmatcher", "version": 2, "recipe": RECIPE.to_dict(), "model": network.state_dict()}
+    content |= changes
+    return {**content, "digest": digest_of(content)}
 
 
 def start_layout(model: TokenViT) -> dict[str, Any]:
@@ -184,7 +187,7 @@ def test_files_that_are_no_checkpoints(tmp_path: Path) -> None:
 
 def test_own_checkpoint_round_trip(tmp_path: Path) -> None:
     model = scrambled()
-    torch.save({**own_layout(model), "note": "last"}, tmp_path / "last.pt")
+    torch.save(own_layout(model, note="last"), tmp_path / "last.pt")
     torch.manual_seed(1)
     random_state = torch.get_rng_state()
     again, report = load_model(tmp_path / "last.pt")
@@ -207,7 +210,7 @@ def test_own_checkpoint_takes_another_stochastic_depth_and_nothing_else() -> Non
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"version": 2}, "version 2"),
+        ({"version": 3}, "version 3"),
         ({"model": None}, "key 'model'"),
         ({"recipe": {}}, "group 'model'"),
         ({"recipe": {**RECIPE.to_dict(), "model": {**RECIPE.to_dict()["model"], "height": "tall"}}}, "file: "),
@@ -217,7 +220,12 @@ def test_own_checkpoint_takes_another_stochastic_depth_and_nothing_else() -> Non
 )
 def test_a_damaged_own_checkpoint(change: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
-        build_model({**own_layout(scrambled()), **change}, source="file")
+        build_model(own_layout(scrambled(), **change), source="file")
+
+
+def test_a_checkpoint_that_is_not_what_was_saved() -> None:
+    with pytest.raises(UserError, match="file: damaged"):
+        build_model({**own_layout(scrambled()), "model": scrambled().state_dict(), "note": "x"}, source="file")
 
 
 @pytest.mark.parametrize("prefix", ["module.", ""])
@@ -276,6 +284,11 @@ def last_key(name: str, content: dict[str, Any]) -> tuple[dict[str, Any], str]:
     return weights, next(key for key in weights if key.endswith("blocks.0.attn.qkv.weight"))
 
 
+def signed(content: dict[str, Any]) -> dict[str, Any]:
+    """With the digest of what it holds, where its layout has one."""
+    return {**content, "digest": digest_of(content)} if "digest" in content else content
+
+
 @pytest.mark.parametrize("name", LAYOUTS)
 def test_a_damaged_key_is_refused_by_name(name: str) -> None:
     def refused(damage: Any) -> str:
@@ -283,7 +296,7 @@ def test_a_damaged_key_is_refused_by_name(name: str) -> None:
         weights, key = last_key(name, content)
         damage(weights, key)
         with pytest.raises(UserError) as caught:
-            build_model(content, source="dir/file.pth", config=SMALL)
+            build_model(signed(content), source="dir/file.pth", config=SMALL)
         assert str(caught.value).startswith("dir/file.pth: ") and "blocks.0.attn.qkv.weight" in str(caught.value)
         return str(caught.value)
 
@@ -304,7 +317,7 @@ def test_half_precision_weights_become_single(name: str) -> None:
     content = LAYOUTS[name](scrambled())
     weights, key = last_key(name, content)
     weights[key] = weights[key].half()
-    model, _ = build_model(content, source="file", config=SMALL)
+    model, _ = build_model(signed(content), source="file", config=SMALL)
     loaded = model.state_dict()["vit.blocks.0.attn.qkv.weight"]
     assert loaded.dtype == torch.float32
     torch.testing.assert_close(loaded, weights[key].float(), rtol=0, atol=0)

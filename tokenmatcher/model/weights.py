@@ -29,9 +29,10 @@ from torch import Tensor, nn
 
 from tokenmatcher.errors import UserError
 from tokenmatcher.model.backbone import TOKEN_STD, TokenViT
+from tokenmatcher.model.digest import check_digest
 from tokenmatcher.presets import ModelConfig, Recipe
 
-FORMAT, VERSION = "tokenmatcher", 1
+FORMAT, VERSION = "tokenmatcher", 2
 
 _HEADS = ("head.", "heads.", "projector.", "projection_head.", "predictor.", "prototypes.", "fc.")
 _HEAD_WIDTH = 64  # of an attention head, in ViTs of every size
@@ -235,6 +236,7 @@ def _from_own(content: Mapping[Any, Any], name: str, config: ModelConfig | None)
     version = content.get("version")
     if version != VERSION:
         raise UserError(f"{name}: checkpoint version {version}, this program reads version {VERSION}")
+    check_digest(content, name)
     for part in ("recipe", "model"):
         if not isinstance(content.get(part), Mapping):
             raise UserError(f"{name}: key {part!r}: expected a dictionary, found {type(content.get(part)).__name__}")

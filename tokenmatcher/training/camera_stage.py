@@ -18,7 +18,7 @@ from tokenmatcher.mining.clusters import centroids, cluster, silhouette
 from tokenmatcher.presets import Recipe
 from tokenmatcher.training.engine import cosine
 from tokenmatcher.training.objectives import ContrastObjective
-from tokenmatcher.training.run import Clock, Run
+from tokenmatcher.training.run import LAST, Clock, Run
 from tokenmatcher.training.targets import ContrastTargets
 
 
@@ -42,7 +42,7 @@ _FRESH: dict[str, Any] = {"epoch": 0, "optimizer": None, "best": -2.0}
 
 def _save(run: Run, state: dict[str, Any]) -> None:
     note = f"camera stage, {state['camera']} cameras done"
-    run.save(run.folder_of("camera") / "last.pt", note, state={"stage": "camera", **state})
+    run.save(run.folder_of("camera") / LAST, note, state={"stage": "camera", **state})
     run.forget_midway("camera")
 
 

@@ -1,7 +1,7 @@
 """Checkpoints: one file holds all that is needed to test and to go on.
 
-Layout: {"format": "tokenmatcher", "version": 1, "dataset", "trial", "recipe", "model", "note",
-"scores", "run"}; `run` is absent in files that only serve for testing. Everything is a tensor, a
+Layout: {"format": "tokenmatcher", "version": 2, "dataset", "trial", "recipe", "model", "note",
+"scores", "run", "digest"}; `run` is absent in files that only serve for testing. Everything is a tensor, a
 number, a string, or a container of these, so that PyTorch's safe loader reads it.
 """
 
@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from tokenmatcher.errors import UserError
+from tokenmatcher.model.digest import DIGEST, check_digest, digest_of
 from tokenmatcher.model.weights import FORMAT, VERSION, load_file
 from tokenmatcher.presets import Recipe
 from tokenmatcher.runtime import replacing
@@ -28,12 +29,14 @@ def save(
     note: str,
     scores: dict[str, Any] | None = None,
     run: dict[str, Any] | None = None,
+    keep: int = 0,
 ) -> None:
     """Write a checkpoint; it is whole or not there.
 
     Args:
         note: what this is, in words a person reads ("stage 2, epoch 50, last").
-        run: what `stages.Trainer` needs to go on.
+        run: what `Run` needs to go on.
+        keep: files of before that are kept beside it, see `runtime.before`.
     """
     content = {
         "format": FORMAT,
@@ -47,8 +50,9 @@ def save(
     }
     if run is not None:
         content["run"] = run
+    content[DIGEST] = digest_of(content)
     try:
-        with replacing(path) as file:
+        with replacing(path, keep=keep) as file:
             torch.save(content, file)
     except OSError as error:
         raise UserError(f"{path}: cannot be written ({error}); the file before it is untouched") from None
@@ -65,6 +69,7 @@ def read(path: Path, *, for_training: bool = True) -> dict[str, Any]:
         raise UserError(f"{path}: not a checkpoint that training can be continued from")
     if content.get("version") != VERSION:
         raise UserError(f"{path}: checkpoint version {content.get('version')}, this program reads {VERSION}")
+    check_digest(content, str(path))
     if for_training and "run" not in content:
         raise UserError(f"{path}: serves for testing only; continue from a last.pt")
     return content

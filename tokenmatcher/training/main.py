@@ -25,7 +25,8 @@ from tokenmatcher.report.header import run_header
 from tokenmatcher.report.log import RunLog
 from tokenmatcher.runtime import Randomness, choose_device, choose_precision, only_one, replacing
 from tokenmatcher.training.interruption import Signals, caught_signals
-from tokenmatcher.training.run import MIDWAY, Run
+from tokenmatcher.training.resuming import checkpoint_to_resume
+from tokenmatcher.training.run import Run
 from tokenmatcher.training.stages import STAGES, train
 
 PRETRAINED = {"paper": Path("pretrained/vit_base_ics_cfs_lup.pth"), "demo": Path("pretrained/demo_vit.pth")}
@@ -72,6 +73,13 @@ def parser_for(dataset: Dataset) -> Parser:
         default=10,
         metavar="MINUTES",
         help="save within an epoch, too; 0: after every step (default %(default)s)",
+    )
+    group.add_argument(
+        "--keep",
+        type=int,
+        default=1,
+        metavar="N",
+        help="former last.pt kept for when the newest is damaged (default %(default)s)",
     )
     group.add_argument("--device", choices=("auto", "cuda", "cpu"), default="auto", help="(default %(default)s)")
     group.add_argument(
@@ -120,7 +128,7 @@ def _train(
     device, progress = choose_device(given.device, team.local_rank), team.leads and not given.no_progress
     precision = choose_precision(given.precision, device)
     _check_shares(recipe, team)
-    resumed = team.decide(lambda: _checkpoint_to_resume(given.resume, folder, stages))
+    resumed, warnings = team.decide(lambda: checkpoint_to_resume(given.resume, folder, stages))
     records = read_training(given.data_dir, dataset, trial)
     random = Randomness(given.seed)
     if resumed is not None:
@@ -165,6 +173,7 @@ def _train(
             compiled=given.compile,
             signals=signals,
             save_minutes=given.save_every,
+            keep=given.keep,
         )
         model.vit.set_grad_checkpointing(given.recompute)
         if resumed is None:
@@ -172,7 +181,8 @@ def _train(
         else:
             run.resume(resumed)
         log.say(run_header(dataset, trial, recipe, sets, device, stages, team.size))
-        log.say(start)
+        for line in [*warnings, start]:
+            log.say(line)
         if run.evaluate is None:
             log.say("no test data beside the training copy: nothing will be tested")
         if team.leads:
@@ -196,32 +206,6 @@ def _check_shares(recipe: Recipe, team: Team) -> None:
         images = count // step * step
         if images % team.size:
             raise UserError(f"{flag} {count}: batches of {images} images do not divide by {team.size} processes")
-
-
-def _checkpoint_to_resume(asked: str | None, folder: Path, stages: Sequence[str]) -> Path | None:
-    """The checkpoint to continue, or None for a fresh run. Later stages take up what earlier ones left.
-
-    Raises:
-        UserError: a fresh run would overwrite another's checkpoints.
-    """
-    present = {
-        stage: path
-        for stage in STAGES
-        if (path := folder / (stage if stage == "camera" else f"stage{stage}") / "last.pt").is_file()
-    }
-    begun = {
-        stage: path
-        for stage in STAGES
-        if (path := folder / (stage if stage == "camera" else f"stage{stage}") / MIDWAY).is_file()
-    }
-    if asked is not None and asked != "auto":
-        return Path(asked)
-    if asked is None:
-        if taken := [path for stage, path in {**begun, **present}.items() if stage in stages]:
-            raise UserError(f"{taken[0]} is there already: continue with --resume auto, or choose another --logs-dir")
-        first = STAGES.index(stages[0])
-        present = {stage: path for stage, path in present.items() if STAGES.index(stage) < first}
-    return list(present.values())[-1] if present else None
 
 
 def _starting_model(given: argparse.Namespace, recipe: Recipe) -> tuple[TokenViT, str]:

@@ -35,7 +35,7 @@ from tokenmatcher.training.midway import Midway, plan_digest
 from tokenmatcher.training.objectives import Objective
 
 ScoresByProtocol = dict[str, dict[str, Any]]
-MIDWAY = "midway.pt"
+LAST, MIDWAY = "last.pt", "midway.pt"
 
 
 @dataclass
@@ -49,6 +49,11 @@ class Clock:
         now = time.perf_counter()
         self.seconds[phase] = round(now - self.since, 3)
         self.since = now
+
+
+def stage_folder(folder: Path, stage: str) -> Path:
+    """Where a stage of the run in `folder` keeps its checkpoints."""
+    return folder / (stage if stage == "camera" else f"stage{stage}")
 
 
 @dataclass(eq=False)
@@ -66,6 +71,7 @@ class Run:
         compiled: let PyTorch compile the backbone's training pass.
         signals: what the process was asked to do.
         save_minutes: between saves within an epoch, see `Midway`.
+        keep: former last.pt that are kept beside the newest.
     """
 
     recipe: Recipe
@@ -87,6 +93,7 @@ class Run:
     compiled: bool = False
     signals: Signals = field(default_factory=Signals)
     save_minutes: float | None = None
+    keep: int = 1
 
     def __post_init__(self) -> None:
         self.midway = Midway(self.save_minutes, self.signals, self.team)
@@ -97,7 +104,7 @@ class Run:
         self.augmenter = Augmenter(self.recipe.data, size, self.random.pixels)
 
     def folder_of(self, stage: str) -> Path:
-        return self.folder / (stage if stage == "camera" else f"stage{stage}")
+        return stage_folder(self.folder, stage)
 
     def resume(self, path: Path) -> None:
         """Take up the state of a checkpoint of this run's network and images.
@@ -283,4 +290,5 @@ class Run:
             note=note,
             scores=scores,
             run=state,
+            keep=self.keep if path.name == LAST else 0,
         )

@@ -24,7 +24,7 @@ from tokenmatcher.mining.knn import nearest
 from tokenmatcher.training.camera_stage import camera_stage
 from tokenmatcher.training.engine import cosine
 from tokenmatcher.training.objectives import ContrastObjective, JointObjective, Objective
-from tokenmatcher.training.run import Clock, Run, ScoresByProtocol
+from tokenmatcher.training.run import LAST, Clock, Run, ScoresByProtocol
 from tokenmatcher.training.targets import JointTargets, contrast_targets, joint_targets
 
 STAGES = ("1", "camera", "2")
@@ -92,7 +92,7 @@ def two_modality_stage(run: Run, stage: str) -> None:
             best = headline
             run.save(run.folder_of(stage) / "best.pt", f"{title}, best on the test set so far", scores=scores)
         state = {"stage": stage, "epoch": epoch + 1, "optimizer": optimizer.state_dict(), "best": best}
-        run.save(run.folder_of(stage) / "last.pt", f"{title}, the last", scores=scores, state=state)
+        run.save(run.folder_of(stage) / LAST, f"{title}, the last", scores=scores, state=state)
         run.forget_midway(stage)
 
 

@@ -1,0 +1,67 @@
+import pytest
+from small import SMALL_RECIPE as RECIPE
+
+from tokenmatcher.errors import UserError
+from tokenmatcher.model.backbone import TokenViT
+from tokenmatcher.training import checkpoint
+from tokenmatcher.training.resuming import checkpoint_to_resume
+
+ALL = ["1", "camera", "2"]
+
+
+def save(path, epoch, keep=2):
+    run = {"stage": "1", "epoch": epoch}
+    checkpoint.save(
+        path, dataset="sysu", trial=None, recipe=RECIPE, model=TokenViT(RECIPE.model), note="", run=run, keep=keep
+    )
+
+
+def epoch_of(path):
+    return checkpoint.read(path)["run"]["epoch"]
+
+
+def test_the_last_saves_are_kept_and_no_more(tmp_path):
+    for epoch in range(5):
+        save(tmp_path / "last.pt", epoch)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["last-1.pt", "last-2.pt", "last.pt"]
+    assert [epoch_of(tmp_path / name) for name in ("last.pt", "last-1.pt", "last-2.pt")] == [4, 3, 2]
+
+
+def test_the_newest_whole_one_is_taken(tmp_path):
+    assert checkpoint_to_resume("auto", tmp_path, ALL) == (None, [])
+    for epoch in (1, 2, 3):
+        save(tmp_path / "stage1/last.pt", epoch)
+    assert checkpoint_to_resume("auto", tmp_path, ALL) == (tmp_path / "stage1/last.pt", [])
+    save(tmp_path / "stage2/last.pt", 7)
+    assert checkpoint_to_resume("auto", tmp_path, ALL)[0] == tmp_path / "stage2/last.pt"
+
+    (tmp_path / "stage2/last.pt").write_bytes((tmp_path / "stage2/last.pt").read_bytes()[:-300])
+    path, warnings = checkpoint_to_resume("auto", tmp_path, ALL)
+    assert path == tmp_path / "stage1/last.pt"
+    assert len(warnings) == 1
+    assert "stage2/last.pt" in warnings[0]
+
+    flipped = bytearray((tmp_path / "stage1/last.pt").read_bytes())
+    flipped[len(flipped) // 2] ^= 1
+    (tmp_path / "stage1/last.pt").unlink()  # the kept ones may be links to the same file
+    (tmp_path / "stage1/last.pt").write_bytes(flipped)
+    path, warnings = checkpoint_to_resume("auto", tmp_path, ALL)
+    assert path == tmp_path / "stage1/last-1.pt"
+    assert epoch_of(path) == 2
+    assert "damaged" in warnings[1]
+
+    for name in ("last-1.pt", "last-2.pt"):
+        (tmp_path / "stage1" / name).write_bytes(b"")
+    with pytest.raises(UserError, match="every checkpoint is damaged"):
+        checkpoint_to_resume("auto", tmp_path, ALL)
+
+
+def test_without_auto_nothing_is_overwritten(tmp_path):
+    save(tmp_path / "stage1/last.pt", 1)
+    with pytest.raises(UserError, match="is there already"):
+        checkpoint_to_resume(None, tmp_path, ALL)
+    assert checkpoint_to_resume(None, tmp_path, ["camera", "2"])[0] == tmp_path / "stage1/last.pt"
+    assert checkpoint_to_resume("elsewhere.pt", tmp_path, ALL)[0].name == "elsewhere.pt"
+    save(tmp_path / "stage2/midway.pt", 1)
+    with pytest.raises(UserError, match=r"midway\.pt is there already"):
+        checkpoint_to_resume(None, tmp_path, ["2"])

@@ -1,0 +1,58 @@
+"""Which checkpoint a run goes on from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from tokenmatcher.errors import UserError
+from tokenmatcher.runtime import before
+from tokenmatcher.training import checkpoint
+from tokenmatcher.training.run import LAST, MIDWAY, stage_folder
+from tokenmatcher.training.stages import STAGES
+
+
+def checkpoint_to_resume(asked: str | None, folder: Path, stages: Sequence[str]) -> tuple[Path | None, list[str]]:
+    """The checkpoint to continue, None for a fresh run, and warnings.
+
+    `auto` takes the newest that is whole: a stage's last.pt, then the ones kept from before, then the stage
+    before. Without `auto`, later stages take up what earlier ones left.
+
+    Args:
+        asked: `auto`, a file, or None.
+        folder: of the run.
+        stages: to be done, in order.
+
+    Raises:
+        UserError: a fresh run would overwrite another's checkpoints, or checkpoints are there and all damaged.
+    """
+    if asked is not None and asked != "auto":
+        return Path(asked), []
+    of_stage = {stage: _kept(stage_folder(folder, stage) / LAST) for stage in STAGES}
+    if asked is None:
+        begun = [stage_folder(folder, stage) / MIDWAY for stage in stages]
+        if taken := [path for stage in stages for path in of_stage[stage]] + [path for path in begun if path.is_file()]:
+            raise UserError(f"{taken[0]} is there already: continue with --resume auto, or choose another --logs-dir")
+        of_stage = {stage: of_stage[stage] for stage in STAGES[: STAGES.index(stages[0])]}
+    warnings: list[str] = []
+    for stage in reversed(of_stage):
+        for path in of_stage[stage]:
+            try:
+                checkpoint.read(path)
+            except UserError as error:
+                warnings.append(f"warning: {error}; the one before it is taken")
+                continue
+            return path, warnings
+    if warnings:
+        raise UserError(f"{folder}: every checkpoint is damaged; the first: {warnings[0]}")
+    return None, []
+
+
+def _kept(path: Path) -> list[Path]:
+    """`path` and the files of before that lie beside it, the newest first."""
+    found = [path] if path.is_file() else []
+    age = 1
+    while (older := before(path, age)).is_file():
+        found.append(older)
+        age += 1
+    return found
