@@ -17,6 +17,7 @@ from tokenmatcher.data.batches import plan_epoch
 from tokenmatcher.mining.clusters import centroids, cluster, silhouette
 from tokenmatcher.presets import Recipe
 from tokenmatcher.training.engine import cosine
+from tokenmatcher.training.epoch import close_epoch, train_planned
 from tokenmatcher.training.objectives import ContrastObjective
 from tokenmatcher.training.run import LAST, Clock, Run
 from tokenmatcher.training.targets import ContrastTargets
@@ -43,7 +44,7 @@ _FRESH: dict[str, Any] = {"epoch": 0, "optimizer": None, "best": -2.0}
 def _save(run: Run, state: dict[str, Any]) -> None:
     note = f"camera stage, {state['camera']} cameras done"
     run.save(run.folder_of("camera") / LAST, note, state={"stage": "camera", **state})
-    run.forget_midway("camera")
+    close_epoch(run, run.folder_of("camera"))
 
 
 def _one_camera(run: Run, places: list[tuple[Modality, int]], place: int, resumed: dict[str, Any]) -> None:
@@ -85,7 +86,8 @@ def _one_camera(run: Run, places: list[tuple[Modality, int]], place: int, resume
             other_cameras=False,
         )
         rate = cosine(epoch, config.camera_schedule_epochs, config.camera_lr, config.camera_lr_min)
-        result = run.train(
+        result = train_planned(
+            run,
             ContrastObjective(targets, recipe.losses),
             {modality: plan},
             optimizer,

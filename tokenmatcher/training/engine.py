@@ -25,6 +25,9 @@ from tokenmatcher.training.objectives import Objective, View, Views
 CHECK_EVERY = 10  # steps between looks at the loss, each of which waits for the device
 
 
+Losses = dict[str, list[Tensor]]  # the terms of each step so far, by name
+
+
 @dataclass(frozen=True)
 class EpochResult:
     """losses: mean of each term over the steps in which it occurred, unweighted; `total` weighted."""
@@ -99,8 +102,8 @@ def train_epoch(
     progress: bool = True,
     team: Team = ALONE,
     precision: str = "fp32",
-    losses: dict[str, list[Tensor]] | None = None,
-    after_step: Callable[[int, dict[str, list[Tensor]]], None] | None = None,
+    losses: Losses | None = None,
+    after_step: Callable[[int, Losses], None] | None = None,
 ) -> EpochResult:
     """Train on `batches`, the last ones of an epoch of `steps`.
 
@@ -130,7 +133,7 @@ def train_epoch(
     return EpochResult(means, images / (time.perf_counter() - start))
 
 
-def _check(sums: dict[str, list[Tensor]], title: str, step: int) -> float:
+def _check(sums: Losses, title: str, step: int) -> float:
     latest = {name: torch.stack(values[-CHECK_EVERY:]) for name, values in sums.items()}
     broken = [name for name, values in latest.items() if not bool(values.isfinite().all())]
     if broken:

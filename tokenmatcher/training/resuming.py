@@ -8,7 +8,8 @@ from pathlib import Path
 from tokenmatcher.errors import UserError
 from tokenmatcher.runtime import before
 from tokenmatcher.training import checkpoint
-from tokenmatcher.training.run import LAST, MIDWAY, stage_folder
+from tokenmatcher.training.epoch import MIDWAY
+from tokenmatcher.training.run import LAST, stage_folder
 from tokenmatcher.training.stages import STAGES
 
 

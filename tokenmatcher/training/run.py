@@ -18,7 +18,6 @@ from torch import Tensor
 
 from tokenmatcher.contracts import Modality, PseudoLabels
 from tokenmatcher.data.augment import Augmenter
-from tokenmatcher.data.batches import make_batches
 from tokenmatcher.data.images import ImageSet
 from tokenmatcher.distributed import ALONE, Team
 from tokenmatcher.errors import UserError
@@ -28,14 +27,12 @@ from tokenmatcher.model.features import extract
 from tokenmatcher.presets import Recipe
 from tokenmatcher.report.log import RunLog
 from tokenmatcher.runtime import Randomness
-from tokenmatcher.training import checkpoint, midway
-from tokenmatcher.training.engine import EpochResult, make_optimizer, set_learning_rate, train_epoch
+from tokenmatcher.training import checkpoint
+from tokenmatcher.training.engine import make_optimizer
 from tokenmatcher.training.interruption import Signals
-from tokenmatcher.training.midway import Midway, plan_digest
-from tokenmatcher.training.objectives import Objective
 
 ScoresByProtocol = dict[str, dict[str, Any]]
-LAST, MIDWAY = "last.pt", "midway.pt"
+LAST = "last.pt"
 
 
 @dataclass
@@ -70,7 +67,7 @@ class Run:
         precision: of the backbone, see `runtime.autocast`; losses, memories and weights are float32.
         compiled: let PyTorch compile the backbone's training pass.
         signals: what the process was asked to do.
-        save_minutes: between saves within an epoch, see `Midway`.
+        save_minutes: between saves within an epoch, see `training.epoch`.
         keep: former last.pt that are kept beside the newest.
     """
 
@@ -96,7 +93,6 @@ class Run:
     keep: int = 1
 
     def __post_init__(self) -> None:
-        self.midway = Midway(self.save_minutes, self.signals, self.team)
         self.trained = self.team.trained(self.model)
         if self.compiled:
             self.trained.compile()
@@ -175,90 +171,6 @@ class Run:
         """Clusters, outliers, and agreement with the true identities, for the log."""
         agreement = clustering_agreement(labels, self.sets[modality].identities[index])
         return {"clusters": labels.num_clusters, "outliers": labels.num_outliers, **agreement}
-
-    def train(
-        self,
-        objective: Objective,
-        plans: dict[Modality, np.ndarray],
-        optimizer: torch.optim.Optimizer,
-        rate: float,
-        *,
-        place: dict[str, Any],
-        twins: bool,
-        jitter_plain: bool,
-    ) -> EpochResult:
-        """One epoch over the planned batches at learning rate `rate`, from where an interruption left it.
-
-        Args:
-            place: `stage`, `epoch` and, in the camera stage, `camera`.
-        """
-        path = self.folder_of(place["stage"]) / MIDWAY
-        place = {**place, "plan": plan_digest(plans)}
-        saved, warning = midway.read(path, place, self.recipe.to_dict())
-        if warning:
-            self.log.say(warning)
-        losses: midway.Losses = {}
-        if saved is not None:
-            run = saved["run"]
-            self.model.load_state_dict(saved["model"])
-            optimizer.load_state_dict(run["optimizer"])
-            self.random.restore(run["random"])
-            for memory, vectors in zip(objective.all_memories(), run["memories"], strict=True):
-                memory.vectors.copy_(vectors)
-            losses = midway.unpack(run["losses"], self.device)
-        done = max(map(len, losses.values()), default=0)
-        title = ", ".join(f"{name} {value}" for name, value in place.items() if name != "plan")
-
-        def after_step(step: int, so_far: midway.Losses) -> None:
-            save, stop = self.midway.due(step)
-            if save and step + 1 < steps:
-                state = {
-                    "place": place,
-                    "optimizer": optimizer.state_dict(),
-                    "memories": [memory.vectors for memory in objective.all_memories()],
-                    "losses": midway.pack(so_far),
-                }
-                self.save(path, f"{title}, after step {step + 1}", state=state)
-            if stop and step + 1 < steps:
-                self.signals.interrupt()
-
-        set_learning_rate(optimizer, rate)
-        steps = len(next(iter(plans.values())))
-        batches = make_batches(
-            self.sets,
-            {modality: rows[done:] for modality, rows in plans.items()},
-            self.augmenter,
-            self.device,
-            twins=twins,
-            jitter_plain=jitter_plain,
-            depth_branches=len(self.model.depth_modules),
-            team=self.team,
-        )
-        with self.signals.deferred():
-            return train_epoch(
-                self.trained,
-                objective,
-                batches,
-                optimizer,
-                steps=steps,
-                title=title,
-                progress=self.progress,
-                team=self.team,
-                precision=self.precision,
-                losses=losses,
-                after_step=after_step,
-            )
-
-    def forget_midway(self, stage: str) -> None:
-        """An epoch is saved as a whole: what was saved within it is not needed any more.
-
-        Raises:
-            Interruption: a signal came during its last step.
-        """
-        if self.team.leads:
-            (self.folder_of(stage) / MIDWAY).unlink(missing_ok=True)
-        if self.signals.received is not None:
-            self.signals.interrupt()
 
     def save(
         self,

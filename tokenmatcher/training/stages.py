@@ -23,6 +23,7 @@ from tokenmatcher.mining.clusters import pseudo_labels
 from tokenmatcher.mining.knn import nearest
 from tokenmatcher.training.camera_stage import camera_stage
 from tokenmatcher.training.engine import cosine
+from tokenmatcher.training.epoch import close_epoch, train_planned
 from tokenmatcher.training.objectives import ContrastObjective, JointObjective, Objective
 from tokenmatcher.training.run import LAST, Clock, Run, ScoresByProtocol
 from tokenmatcher.training.targets import JointTargets, contrast_targets, joint_targets
@@ -71,7 +72,8 @@ def two_modality_stage(run: Run, stage: str) -> None:
             rng=run.random.order,
             other_cameras=stage == "1",
         )
-        result = run.train(
+        result = train_planned(
+            run,
             objective,
             plans,
             optimizer,
@@ -93,7 +95,7 @@ def two_modality_stage(run: Run, stage: str) -> None:
             run.save(run.folder_of(stage) / "best.pt", f"{title}, best on the test set so far", scores=scores)
         state = {"stage": stage, "epoch": epoch + 1, "optimizer": optimizer.state_dict(), "best": best}
         run.save(run.folder_of(stage) / LAST, f"{title}, the last", scores=scores, state=state)
-        run.forget_midway(stage)
+        close_epoch(run, run.folder_of(stage))
 
 
 def _label(run: Run, features: Tensor, modality: Modality, title: str) -> PseudoLabels:

@@ -1,0 +1,163 @@
+"""One epoch of training, and saves within it, so that an interruption costs minutes and not an epoch.
+
+An epoch's labels, neighbours and matches follow from the weights it starts with, which `last.pt` holds. They are
+found again; `midway.pt` adds what the steps have changed since: weights, optimiser, memories, generators, losses.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from tokenmatcher.contracts import Modality
+from tokenmatcher.data.batches import make_batches
+from tokenmatcher.errors import UserError
+from tokenmatcher.training import checkpoint
+from tokenmatcher.training.engine import EpochResult, Losses, set_learning_rate, train_epoch
+from tokenmatcher.training.objectives import Objective
+from tokenmatcher.training.run import Run
+
+MIDWAY = "midway.pt"
+AGREE_EVERY = 10  # steps between which several processes agree on whether to save; each time they wait for each other
+
+
+class _Saves:
+    """Saves within one epoch, and what the last of them held."""
+
+    def __init__(
+        self,
+        run: Run,
+        objective: Objective,
+        optimizer: torch.optim.Optimizer,
+        plans: dict[Modality, np.ndarray],
+        place: dict[str, Any],
+    ) -> None:
+        self.run, self.objective, self.optimizer = run, objective, optimizer
+        self.path = run.folder_of(place["stage"]) / MIDWAY
+        self.title = " ".join(f"{name} {value}" for name, value in place.items())
+        self.place = {**place, "plan": _digest(plans)}
+        self.steps = len(next(iter(plans.values())))
+        self.since = time.monotonic()
+
+    def take_up(self) -> Losses:
+        """Go to where an interruption left this epoch; returns the losses of the steps that are done."""
+        if not self.path.is_file():
+            return {}
+        try:
+            content = checkpoint.read(self.path)
+        except UserError as error:
+            self.run.log.say(f"warning: {error}; the epoch starts again")
+            return {}
+        state = content["run"]
+        if state.get("place") != self.place or content["recipe"] != self.run.recipe.to_dict():
+            return {}
+        self.run.model.load_state_dict(content["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.run.random.restore(state["random"])
+        for memory, vectors in zip(self.objective.all_memories(), state["memories"], strict=True):
+            memory.vectors.copy_(vectors)
+        return {name: list(values.to(self.run.device).unbind()) for name, values in state["losses"].items()}
+
+    def after_step(self, step: int, losses: Losses) -> None:
+        """Save when it is time, and stop when a signal came; the last step is followed by the epoch's own save."""
+        save, stop = self._due(step)
+        if step + 1 == self.steps:
+            return
+        if save:
+            state = {
+                "place": self.place,
+                "optimizer": self.optimizer.state_dict(),
+                "memories": [memory.vectors for memory in self.objective.all_memories()],
+                "losses": {name: torch.stack(values) for name, values in losses.items()},
+            }
+            self.run.save(self.path, f"{self.title}, after step {step + 1}", state=state)
+        if stop:
+            self.run.signals.interrupt()
+
+    def _due(self, step: int) -> tuple[bool, bool]:
+        """Whether to save, and whether to stop then; all processes say the same."""
+        team, minutes = self.run.team, self.run.save_minutes
+        if team.size > 1 and (step + 1) % AGREE_EVERY:
+            return False, False
+        stop = self.run.signals.received is not None
+        save = stop or (minutes is not None and time.monotonic() - self.since >= 60 * minutes)
+        save, stop = (any(wish) for wish in zip(*team.join_objects((save, stop)), strict=True))
+        if save:
+            self.since = time.monotonic()
+        return save, stop
+
+
+def _digest(plans: dict[Modality, np.ndarray]) -> str:
+    """Of an epoch's batches, which follow from its labels and its random numbers."""
+    digest = hashlib.sha256()
+    for modality, rows in plans.items():
+        digest.update(modality.value.encode() + np.ascontiguousarray(rows, dtype=np.int64).tobytes())
+    return digest.hexdigest()
+
+
+def train_planned(
+    run: Run,
+    objective: Objective,
+    plans: dict[Modality, np.ndarray],
+    optimizer: torch.optim.Optimizer,
+    rate: float,
+    *,
+    place: dict[str, Any],
+    twins: bool,
+    jitter_plain: bool,
+) -> EpochResult:
+    """One epoch over the planned batches at learning rate `rate`, from where an interruption left it.
+
+    Args:
+        place: `stage`, `epoch` and, in the camera stage, `camera`.
+        twins, jitter_plain: see `make_batches`.
+
+    Raises:
+        UserError: a loss is not finite.
+        Interruption: a signal asked to stop; what was done is saved.
+    """
+    saves = _Saves(run, objective, optimizer, plans, place)
+    losses = saves.take_up()
+    done = max(map(len, losses.values()), default=0)
+    set_learning_rate(optimizer, rate)
+    batches = make_batches(
+        run.sets,
+        {modality: rows[done:] for modality, rows in plans.items()},
+        run.augmenter,
+        run.device,
+        twins=twins,
+        jitter_plain=jitter_plain,
+        depth_branches=len(run.model.depth_modules),
+        team=run.team,
+    )
+    with run.signals.deferred():
+        return train_epoch(
+            run.trained,
+            objective,
+            batches,
+            optimizer,
+            steps=saves.steps,
+            title=saves.title,
+            progress=run.progress,
+            team=run.team,
+            precision=run.precision,
+            losses=losses,
+            after_step=saves.after_step,
+        )
+
+
+def close_epoch(run: Run, folder: Path) -> None:
+    """An epoch is saved as a whole in `folder`: what was saved within it is not needed any more.
+
+    Raises:
+        Interruption: a signal came during its last step.
+    """
+    if run.team.leads:
+        (folder / MIDWAY).unlink(missing_ok=True)
+    if run.signals.received is not None:
+        run.signals.interrupt()
