@@ -123,7 +123,11 @@ def main():
     parser.add_argument("--work", type=Path, default=Path("logs/benchmark_demo"), help="(default %(default)s)")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3], help="of the first world (default 1 2 3)")
     parser.add_argument(
-        "--part", type=int, nargs=2, metavar=("WORLD", "SEED"), help="one run alone, world 0, 1 or 2; seed 0: its ceiling"
+        "--part",
+        type=int,
+        nargs=2,
+        metavar=("WORLD", "SEED"),
+        help="one run; seed 0: the ceiling",
     )
     given = parser.parse_args()
     if given.part:

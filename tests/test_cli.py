@@ -8,6 +8,7 @@ import pytest
 from tokenmatcher import cli
 from tokenmatcher.errors import UserError
 from tokenmatcher.evaluation import main as evaluation_main
+from tokenmatcher.model.backbone import TokenViT
 from tokenmatcher.presets import PRESETS
 from tokenmatcher.training import main as training_main
 
@@ -44,6 +45,42 @@ def test_bad_flags_are_one_line(words):
     assert "\n" not in str(error.value)
 
 
+NUMBERS = [
+    (leaf.name, value)
+    for topic in fields(PRESETS["sysu"]["paper"])
+    for leaf in fields(getattr(PRESETS["sysu"]["paper"], topic.name))
+    if not isinstance(leaf.default, str | bool)
+    for value in ("-1", "0", "nan", "inf", "1e300", "many")
+]
+
+
+@pytest.mark.parametrize(("name", "value"), NUMBERS)
+def test_any_number_is_taken_or_refused_in_one_line_that_names_a_flag(name, value):
+    flag = "--" + name.replace("_", "-")
+    try:
+        recipe = cli.recipe_from(parse(f"{flag}={value}"), "sysu")
+    except UserError as error:
+        assert "--" in str(error)
+        assert "\n" not in str(error)
+        return
+    assert value == "0", "neither negative nor endless"
+    TokenViT(recipe.model)
+
+
+def test_the_camera_stage_is_no_matter_of_regdb():
+    assert "--camera" not in training_main.parser_for("regdb").format_help()
+    given = parse("--num-instances", "5", "--batch-size", "20", dataset="regdb")
+    assert cli.recipe_from(given, "regdb").data.num_instances == 5
+
+
+@pytest.mark.parametrize(
+    "words", [["--seed", "-1"], ["--seed", "9" * 30], ["--save-every", "nan"], ["--save-every=-1"]]
+)
+def test_the_other_flags_have_their_limits(words):
+    with pytest.raises(UserError, match=words[0].split("=")[0]):
+        parse(*words)
+
+
 def test_stages():
     stages = ("1", "camera", "2")
     assert cli.stages_from("2, 1", stages) == ["1", "2"]
@@ -56,6 +93,7 @@ def test_stages():
     ("module", "make"),
     [
         (training_main, lambda: training_main.parser_for("regdb")),
+        (training_main, lambda: training_main.parser_for("sysu")),
         (evaluation_main, lambda: evaluation_main.regdb_parser()),
         (evaluation_main, lambda: evaluation_main.sysu_parser()),
     ],

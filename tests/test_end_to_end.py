@@ -166,7 +166,7 @@ def test_a_killed_run_resumes_to_the_same_weights(trained, sysu, tmp_path, after
     assert entries(logs) == entries(trained)
 
 
-@pytest.mark.parametrize(("received", "status"), [(signal.SIGTERM, 0), (signal.SIGINT, 130), (signal.SIGKILL, -9)])
+@pytest.mark.parametrize(("received", "status"), [(signal.SIGTERM, 130), (signal.SIGINT, 130), (signal.SIGKILL, -9)])
 def test_an_epoch_is_gone_on_with_where_it_was_left(trained, sysu, tmp_path, received, status):
     """Stopped within an epoch of stage 1 and of stage 2: what was saved within it is taken up."""
     logs = tmp_path / "cut"
@@ -220,6 +220,19 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before(trained, sysu, tmp_pat
     assert entries(logs) == entries(trained)
 
 
+def test_a_finished_run_is_left_alone_and_changed_flags_are_said(trained, sysu, tmp_path):
+    logs = tmp_path / "finished"
+    shutil.copytree(trained, logs)
+    command = ["train_sysu.py", "--data-dir", sysu, "--logs-dir", logs, *SMALL, *CAMERA, "--resume", "auto"]
+    before = (logs / "config.json").read_bytes(), (logs / "log.jsonl").read_bytes()
+    said = call(*command, "--seed", 77, "--lr", 0.5).stdout
+    assert "nothing is left to do" in said
+    assert "lr (0.5, 0.5) instead of" in said
+    assert "the random numbers of --seed 1" in said
+    assert ((logs / "config.json").read_bytes(), (logs / "log.jsonl").read_bytes()) == before
+    assert json.loads(before[0])["run"]["seed"] == "1"
+
+
 def test_stages_one_by_one_equal_all_at_once(trained, sysu, tmp_path):
     logs = tmp_path / "pieces"
     common = ["train_sysu.py", "--data-dir", sysu, "--logs-dir", logs, *SMALL, *CAMERA]
@@ -260,7 +273,9 @@ def test_bad_flags_and_files(trained, sysu, regdb, tmp_path):
     assert "--no-such-flag" in refused(*train, *small, "--no-such-flag")
     assert "--camera-eps" in refused(*train, *small, "--camera-eps", 0.1, 0.2)
     assert "absent.pth" in refused(*train, *small, "--pretrained-path", tmp_path / "absent.pth")
-    assert "last.pt" in refused(*train, *small, "--stages", "2")
+    assert "stage 1" in refused(*train, *small, "--stages", "2")
+    assert "--seed" in refused(*train, *small, "--seed", -1)
+    assert "--save-every" in refused(*train, *small, "--save-every", "nan")
     wider = [*small, "--embed-dim", 32, "--resume", trained / "stage1/last.pt"]
     assert "network" in refused(*train, *wider)
     other = tmp_path / "other"
@@ -269,6 +284,9 @@ def test_bad_flags_and_files(trained, sysu, regdb, tmp_path):
     victim.write_bytes(victim.read_bytes()[:200])
     assert victim.name in refused(*train, "--data-dir", other, *SMALL)
     assert not (tmp_path / "never").exists() or not list((tmp_path / "never").rglob("*.pt"))
+    elsewhere = tmp_path / "elsewhere.pt"
+    shutil.copyfile(trained / "stage1/last.pt", elsewhere)
+    assert "is there already" in refused("train_sysu.py", *small, "--logs-dir", trained, "--resume", elsewhere)
     note = tmp_path / "note.pt"
     note.write_text("not a checkpoint")
     assert "note.pt" in refused("test_sysu.py", "--resume", note, "--data-dir", sysu)

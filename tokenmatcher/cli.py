@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import fields
@@ -13,12 +14,18 @@ from tokenmatcher.presets import PRESETS, Recipe
 
 
 def run(main: Callable[[], None]) -> NoReturn:
-    """Call `main` and exit: 0 when it returns, 2 with one line for a `UserError`, 130 when interrupted
+    """Call `main` and exit: 0 when it returns, 2 with one line for a `UserError` or `OSError`, 130 when interrupted
     (training: see `training.interruption`)."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # names of files are shown on any terminal
     try:
         main()
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except OSError as error:
+        print(f"error: {UserError(str(error))}", file=sys.stderr)  # its text names the file
         sys.exit(2)
     except Interruption as stop:
         print(stop, file=sys.stderr)
@@ -48,6 +55,8 @@ def add_recipe_flags(parser: argparse.ArgumentParser, dataset: str) -> None:
     """A flag for every number of the preset, grouped by topic; absent from the result unless given."""
     paper, demo = PRESETS[dataset]["paper"], PRESETS[dataset]["demo"]
     for topic in fields(Recipe):
+        if topic.name == "camera" and dataset == "regdb":
+            continue  # one camera of each kind: there is nothing to tell apart
         config = getattr(paper, topic.name)
         group = parser.add_argument_group(str(type(config).__doc__))
         for leaf in fields(config):
@@ -102,6 +111,22 @@ def recipe_from(arguments: argparse.Namespace, dataset: str) -> Recipe:
                     raise UserError(f"{flag} takes one value or {len(default)}, got {len(value)}")
             given[leaf.name] = value
     return recipe.override(given)
+
+
+def seed(text: str) -> int:
+    """A seed that every generator takes; for `type=` of a flag."""
+    value = int(text)
+    if not 0 <= value < 2**63:
+        raise ValueError
+    return value
+
+
+def minutes(text: str) -> float:
+    """A length of time, not negative; for `type=` of a flag."""
+    value = float(text)
+    if not 0 <= value < float("inf"):
+        raise ValueError
+    return value
 
 
 def stages_from(text: str, allowed: Sequence[str]) -> list[str]:

@@ -18,9 +18,12 @@ from typing import Any
 
 from tokenmatcher.errors import UserError
 
+MOST = 1e6  # of any number; infinity and nan are none
 
-def _number(default: Any, text: str, *, choices: tuple[str, ...] | None = None) -> Any:
-    return field(default=default, metadata={"help": text, "choices": choices})
+
+def _number(default: Any, text: str, *, choices: tuple[str, ...] | None = None, least: float | None = None) -> Any:
+    """A leaf. `least` is the smallest value allowed, by default 1 for whole numbers and 0 for others."""
+    return field(default=default, metadata={"help": text, "choices": choices, "least": least})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +57,7 @@ class DataConfig:
     jitter_everywhere: bool = _number(
         False, "in stage 1 jitter every image, not the channel twins alone; SYSU no, RegDB yes [C]"
     )
-    pad: int = _number(10, "padding before the random crop, pixels [C]")
+    pad: int = _number(10, "padding before the random crop, pixels [C]", least=0)
     flip_prob: float = _number(0.5, "probability of mirroring [C]")
     erase_prob: float = _number(0.5, "probability of random erasing [C]")
     erase_area: tuple[float, float] = _number((0.02, 0.4), "erased share of the image, least and most [C]")
@@ -98,7 +101,7 @@ class LossConfig:
     lambda_cross: float = _number(0.4, "weight of the cross-modality loss, beta 1 [P]")
     lambda_fusion: float = _number(0.03, "weight of homogeneous fusion, beta 3; SYSU 0.03, RegDB 0.01 [P]")
     lambda_fusion_late: float = _number(0.12, "the same once --fusion-late-epoch is past; SYSU 0.12 [C]")
-    fusion_late_epoch: int = _number(35, "last stage 2 epoch, counted from 0, with the first fusion weight [C]")
+    fusion_late_epoch: int = _number(35, "last stage 2 epoch, from 0, with the first fusion weight [C]", least=0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,7 +120,7 @@ class ScheduleConfig:
         "stage 1 weights that stage 2 starts from; best was chosen on the test set [D]",
         choices=("last", "best"),
     )
-    eval_start: int = _number(7, "first epoch, counted from 0, after which the test is run [C]")
+    eval_start: int = _number(7, "first epoch, counted from 0, after which the test is run [C]", least=0)
     eval_every: int = _number(1, "epochs between tests; the last epoch is always tested [C]")
 
 
@@ -135,7 +138,7 @@ class CameraConfig:
     camera_batch_size: int = _number(128, "images in a step [C]")
     camera_lr: float = _number(3.5e-4, "learning rate at the start [C]")
     camera_lr_min: float = _number(1e-6, "learning rate at the cosine's end [C]")
-    camera_keep_from: int = _number(10, "first epoch, counted from 0, whose labels may be kept [C]")
+    camera_keep_from: int = _number(10, "first epoch, counted from 0, whose labels may be kept [C]", least=0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -194,7 +197,26 @@ class Recipe:
         return lines
 
 
+def _check_leaf(name: str, value: Any, default: Any, metadata: Any) -> None:
+    flag = "--" + name.replace("_", "-")
+    values, like = (value, default[0]) if isinstance(default, tuple) else ((value,), default)
+    for one in values:
+        if isinstance(like, str | bool):
+            if not isinstance(one, type(like)) or (metadata["choices"] and one not in metadata["choices"]):
+                raise UserError(f"{flag} cannot be {one!r}")
+            continue
+        if isinstance(one, bool) or not isinstance(one, int | float) or (isinstance(like, int) and one != int(one)):
+            raise UserError(f"{flag} must be a number, got {one!r}")
+        least = metadata["least"] if metadata["least"] is not None else int(isinstance(like, int))
+        if not least <= one <= MOST:
+            raise UserError(f"{flag} must lie in {least}..{MOST:.0e}, got {one}")
+
+
 def _check(recipe: Recipe) -> None:
+    for topic in fields(recipe):
+        config = getattr(recipe, topic.name)
+        for leaf in fields(config):
+            _check_leaf(leaf.name, getattr(config, leaf.name), leaf.default, leaf.metadata)
     model, data, losses, schedule = recipe.model, recipe.data, recipe.losses, recipe.schedule
     rules = [
         (model.height % model.patch_size == 0, "--height must be a multiple of --patch-size"),
@@ -203,15 +225,14 @@ def _check(recipe: Recipe) -> None:
         (model.embed_dim % model.num_heads == 0, "--embed-dim must be a multiple of --num-heads"),
         (model.stem_channels % 2 == 0, "--stem-channels must be even: half of them are instance-normalised"),
         (model.num_tokens >= 2, "--num-tokens must be at least 2"),
-        (model.depth >= 1, "--depth must be at least 1"),
         (0 <= model.drop_path < 1, "--drop-path must lie in [0, 1)"),
         (data.num_instances >= 2, "--num-instances must be at least 2"),
         (
             data.batch_size % (2 * data.num_instances) == 0 and data.batch_size > 0,
             "--batch-size must be a multiple of twice --num-instances",
         ),
+        (data.pad <= min(model.height, model.width), "--pad must not exceed the image"),
         (0 <= data.jitter <= 0.5, "--jitter must lie in 0..0.5: hue turns by at most half a circle"),
-        (data.pad >= 0, "--pad must not be negative"),
         (0 <= data.flip_prob <= 1, "--flip-prob must lie in 0..1"),
         (0 <= data.erase_prob <= 1, "--erase-prob must lie in 0..1"),
         (0 < data.erase_area[0] <= data.erase_area[1] < 1, "--erase-area needs 0 < least <= most < 1"),
@@ -223,23 +244,18 @@ def _check(recipe: Recipe) -> None:
         (0 < recipe.clusters.eps < 1, "--eps must lie between 0 and 1: it is a Jaccard distance"),
         (all(0 < eps < 1 for eps in recipe.camera.camera_eps), "--camera-eps must lie between 0 and 1"),
         (len(recipe.camera.camera_eps) == 6, "--camera-eps needs six values, cameras 1 to 6"),
-        (recipe.clusters.min_samples >= 1, "--min-samples must be at least 1"),
         (0 < recipe.mining.neighbour_ratio < 1, "--neighbour-ratio must lie between 0 and 1"),
         (1 <= recipe.mining.votes <= model.num_tokens, "--votes must lie in 1..num-tokens"),
-        (recipe.mining.match_capacity >= 1, "--match-capacity must be at least 1"),
         (losses.temperature > 0, "--temperature must be positive"),
         (
             all(0 <= m < 1 for m in (losses.momentum, losses.mixed_momentum, losses.fusion_momentum)),
             "--momentum, --mixed-momentum and --fusion-momentum must lie in [0, 1)",
         ),
-        (all(n >= 1 for n in schedule.epochs), "--epochs must be at least 1"),
-        (all(n >= 1 for n in schedule.iters), "--iters must be at least 1"),
         (all(lr > 0 for lr in schedule.lr), "--lr must be positive"),
-        (schedule.eval_every >= 1, "--eval-every must be at least 1"),
-        (recipe.camera.camera_iters >= 1, "--camera-iters must be at least 1"),
+        (recipe.camera.camera_lr > 0, "--camera-lr must be positive"),
         (
-            recipe.camera.camera_batch_size % data.num_instances == 0 and recipe.camera.camera_batch_size > 0,
-            "--camera-batch-size must be a multiple of --num-instances",
+            recipe.camera.camera_batch_size >= data.num_instances,
+            "--camera-batch-size must be at least --num-instances",
         ),
         (
             0

@@ -50,6 +50,7 @@ class Randomness:
     """
 
     def __init__(self, seed: int) -> None:
+        self.seed = seed
         self.order = np.random.default_rng(seed)
         self.pixels = torch.Generator().manual_seed(seed)
         torch.manual_seed(seed)
@@ -140,4 +141,6 @@ def only_one(folder: Path) -> Iterator[None]:
         file.truncate(0)
         file.write(f"process {os.getpid()} on {platform.node()}, since {datetime.now():%Y-%m-%d %H:%M:%S}\n")
         file.flush()
+        for left in folder.rglob("*.tmp"):  # of a run that was killed while it wrote
+            left.unlink(missing_ok=True)
         yield

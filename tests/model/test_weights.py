@@ -19,7 +19,8 @@ from torch import Tensor
 from tokenmatcher.errors import UserError
 from tokenmatcher.model.backbone import TokenViT
 from tokenmatcher.model.digest import digest_of
-from tokenmatcher.model.weights import Layout, build_model, load_file, load_model, to_pretrained_layout
+from tokenmatcher.model.files import load_file
+from tokenmatcher.model.weights import Layout, build_model, load_model, to_pretrained_layout
 from tokenmatcher.presets import PAPER_SYSU, ModelConfig
 
 GOLDEN = Path(__file__).parents[1] / "golden"

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 from small import SMALL_RECIPE as RECIPE
 
@@ -57,11 +59,20 @@ def test_the_newest_whole_one_is_taken(tmp_path):
 
 
 def test_without_auto_nothing_is_overwritten(tmp_path):
+    other = str(tmp_path / "other/stage1/last.pt")
+    save(Path(other), 1)
+    tmp_path /= "run"
     save(tmp_path / "stage1/last.pt", 1)
     with pytest.raises(UserError, match="is there already"):
         checkpoint_to_resume(None, tmp_path, ALL)
     assert checkpoint_to_resume(None, tmp_path, ["camera", "2"])[0] == tmp_path / "stage1/last.pt"
-    assert checkpoint_to_resume("elsewhere.pt", tmp_path, ALL)[0].name == "elsewhere.pt"
+    with pytest.raises(UserError, match="is there already"):
+        checkpoint_to_resume(other, tmp_path, ALL)
+    assert checkpoint_to_resume(other, tmp_path / "new", ALL) == (Path(other), [])
+    own = str(tmp_path / "stage1/last.pt")
+    assert checkpoint_to_resume(own, tmp_path, ALL) == (tmp_path / "stage1/last.pt", [])
+    with pytest.raises(UserError, match=r"absent\.pt: no such file"):
+        checkpoint_to_resume("absent.pt", tmp_path / "new", ALL)
     save(tmp_path / "stage2/midway.pt", 1)
     with pytest.raises(UserError, match=r"midway\.pt is there already"):
         checkpoint_to_resume(None, tmp_path, ["2"])

@@ -98,14 +98,17 @@ class ImageStore:
         if not (path.is_file() and path.stat().st_size == size):
             try:
                 folder.mkdir(parents=True, exist_ok=True)
-                for stale in folder.glob(f"{prefix}*"):
-                    stale.unlink()
                 _write(records, path, height, width, interpolation, progress=progress, label=label)
+                for stale in folder.glob(f"{prefix}*.u8"):
+                    if stale != path:
+                        stale.unlink(missing_ok=True)
             except OSError as error:
                 raise UserError(f"{folder}: cannot keep decoded images there ({error})") from None
         if size == 0:
             return cls(torch.empty(shape, dtype=torch.uint8))
-        return cls(torch.from_file(str(path), shared=False, size=size, dtype=torch.uint8).view(shape))
+        # Copy on write: PyTorch wants memory that it may write to, and nobody does. PyTorch's own mapping takes no
+        # path that is not UTF-8.
+        return cls(torch.from_numpy(np.memmap(path, dtype=np.uint8, mode="c", shape=shape)))
 
 
 def _digest(records: Sequence[ImageRecord], height: int, width: int, interpolation: str) -> str:

@@ -38,7 +38,9 @@ class Evaluator:
         progress: bool = True,
         team: Team = ALONE,
         precision: str = "fp32",
+        suffix: str = "",
     ) -> None:
+        """`suffix` tells the stores of splits apart that lie in one `store_dir`."""
         self.benchmark = benchmark
         self.precision = precision
         self.team = team
@@ -53,7 +55,7 @@ class Evaluator:
                 [benchmark.images[row] for row in rows],
                 modality,
                 store_dir,
-                f"test-{modality}",
+                f"test-{modality}{suffix}",
                 height=height,
                 width=width,
                 interpolation=TEST_INTERPOLATION,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,8 @@ from tokenmatcher.data.records import REGDB_TRIALS, check_regdb_trial
 from tokenmatcher.errors import UserError
 from tokenmatcher.evaluation.evaluate import Evaluator
 from tokenmatcher.model.backbone import TokenViT
-from tokenmatcher.model.weights import build_model, load_file
+from tokenmatcher.model.files import load_file
+from tokenmatcher.model.weights import build_model
 from tokenmatcher.report.tables import METRICS, score_table
 from tokenmatcher.runtime import choose_device, replacing
 
@@ -51,6 +53,7 @@ def sysu_parser() -> Parser:
 def test_sysu(arguments: Sequence[str] | None = None) -> None:
     """SYSU-MM01, all-search and indoor-search, mean of ten trials."""
     given = sysu_parser().parse_args(arguments)
+    _check_writable(given.json)
     model, content = _load(given.resume)
     if content.get("dataset", "sysu") != "sysu":
         raise UserError(
@@ -75,6 +78,7 @@ def regdb_parser() -> Parser:
 def test_regdb(arguments: Sequence[str] | None = None) -> None:
     """RegDB, both directions, each trial with its own model."""
     given = regdb_parser().parse_args(arguments)
+    _check_writable(given.json)
     wanted = DIRECTIONS if given.direction == "both" else (given.direction,)
     by_trial: dict[int, Scores] = {}
     for path in _checkpoints(given.resume):
@@ -82,7 +86,7 @@ def test_regdb(arguments: Sequence[str] | None = None) -> None:
         trial = _trial_of(path, content, given.trial)
         if trial in by_trial:
             raise UserError(f"{path}: a second model of trial {trial}")
-        scores = _evaluate(model, regdb_benchmark(given.data_dir, trial), given)
+        scores = _evaluate(model, regdb_benchmark(given.data_dir, trial), given, f"-trial{trial}")
         by_trial[trial] = {name: scores[name] for name in wanted}
     mean: Scores = {
         name: {
@@ -105,7 +109,7 @@ def _load(path: Path) -> tuple[TokenViT, dict[str, Any]]:
     return model, content
 
 
-def _evaluate(model: TokenViT, benchmark: Benchmark, given: argparse.Namespace) -> Scores:
+def _evaluate(model: TokenViT, benchmark: Benchmark, given: argparse.Namespace, suffix: str = "") -> Scores:
     device = choose_device(given.device)
     evaluator = Evaluator(
         benchmark,
@@ -114,6 +118,7 @@ def _evaluate(model: TokenViT, benchmark: Benchmark, given: argparse.Namespace) 
         store_dir=given.store_dir or given.data_dir / "store",
         device=device,
         progress=not given.no_progress,
+        suffix=suffix,
     )
     return evaluator(model.to(device))
 
@@ -143,6 +148,19 @@ def _trial_of(path: Path, content: dict[str, Any], asked: int | None) -> int:
     if own is not None and asked is not None and own != asked:
         raise UserError(f"--trial {asked}: {path} was trained on trial {own}, whose people are in the test of {asked}")
     return check_regdb_trial(asked if own is None else own)
+
+
+def _check_writable(path: Path | None) -> None:
+    """Before the work, not after it.
+
+    Raises:
+        UserError: no file can be written there.
+    """
+    if path is None:
+        return
+    folder = next(parent for parent in path.absolute().parents if parent.exists())
+    if not path.name or path.is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise UserError(f"--json {path}: no file can be written there")
 
 
 def _write(path: Path | None, result: dict[str, Any]) -> None:

@@ -14,7 +14,6 @@ Legend: T class tokens, D token width, N patches.
 
 from __future__ import annotations
 
-import pickle
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -22,7 +21,6 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -30,6 +28,7 @@ from torch import Tensor, nn
 from tokenmatcher.errors import UserError
 from tokenmatcher.model.backbone import TOKEN_STD, TokenViT
 from tokenmatcher.model.digest import check_digest
+from tokenmatcher.model.files import load_file
 from tokenmatcher.presets import ModelConfig, Recipe
 
 FORMAT, VERSION = "tokenmatcher", 2
@@ -128,39 +127,6 @@ class _Source:
         if not dense or value.device.type != "cpu":
             raise UserError(f"{self.name}: key {key!r}: expected {expected}, found no plain tensor")
         return value
-
-
-def load_file(path: str | Path) -> dict[Any, Any]:
-    """The dictionary in a file of PyTorch's, read without running any code that it may hold.
-
-    The authors' files hold a score as a NumPy scalar, pickled under the name an old NumPy had for it. Exactly that
-    name, `numpy.dtype` and the two float dtypes are allowed, for this load only.
-
-    Raises:
-        UserError: no such file, not a checkpoint, cut short, or holding code or objects.
-    """
-    allowed: list[Any] = [
-        (np.float64(0).__reduce__()[0], "numpy.core.multiarray.scalar"),
-        (np.dtype, "numpy.dtype"),
-        np.dtypes.Float32DType,
-        np.dtypes.Float64DType,
-    ]
-    if not Path(path).is_file():
-        raise UserError(f"{path}: no such file")
-    try:
-        with torch.serialization.safe_globals(allowed):
-            content = torch.load(path, map_location="cpu", weights_only=True)
-    except PermissionError:
-        raise UserError(f"{path}: no permission to read it") from None
-    except pickle.UnpicklingError as error:
-        found = re.search(r"GLOBAL (\S+) was not an allowed", str(error))
-        reason = f"holds {found[1]}, and only plain tensors are read" if found else "not a PyTorch file, or damaged"
-        raise UserError(f"{path}: refused: {reason}") from None
-    except Exception as error:  # the bytes are a stranger's: they can make the reader fail in any way
-        raise UserError(f"{path}: not a PyTorch file, or damaged ({type(error).__name__})") from None
-    if not isinstance(content, dict):
-        raise UserError(f"{path}: holds a {type(content).__name__}, not a checkpoint's dictionary")
-    return content
 
 
 def load_model(
@@ -385,7 +351,7 @@ def _build(config: ModelConfig, name: str) -> TokenViT:
     try:
         with torch.random.fork_rng(devices=[]):
             return TokenViT(config).eval()
-    except (ValueError, AssertionError) as error:
+    except (ValueError, AssertionError, RuntimeError, MemoryError) as error:
         raise UserError(f"{name}: no such network: {error}") from None
 
 

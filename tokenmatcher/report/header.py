@@ -28,6 +28,7 @@ def run_header(
     device: torch.device,
     stages: Sequence[str],
     processes: int = 1,
+    how: str = "",
 ) -> str:
     """Some lines of text."""
     name = TITLES[dataset] + (f" trial {trial}" if trial else "")
@@ -37,7 +38,7 @@ def run_header(
         where = f"{processes} processes, the first on {where}"
     lines = [
         f"TokenMatcher {__version__}, {name}, stages {', '.join(stages)}, {where}, "
-        f"PyTorch {torch.__version__}, Python {platform.python_version()}",
+        f"PyTorch {torch.__version__}, Python {platform.python_version()}" + (f", {how}" if how else ""),
         _found(dataset, sets),
     ]
     differences = recipe.differences(PRESETS[dataset]["paper"])

@@ -24,7 +24,8 @@ def _plain(value: Any) -> Any:
 
 
 class RunLog:
-    """Appends to the two files in `folder`; a resumed run cuts them back to where its checkpoint was written.
+    """Appends to the two files in `folder`; a resumed run cuts the JSON lines back to where its checkpoint was written,
+    while `log.txt` keeps what was said.
 
     Args:
         silent: write nothing, for processes whose run another one writes about.

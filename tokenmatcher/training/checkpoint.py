@@ -14,7 +14,8 @@ import torch
 
 from tokenmatcher.errors import UserError
 from tokenmatcher.model.digest import DIGEST, check_digest, digest_of
-from tokenmatcher.model.weights import FORMAT, VERSION, load_file
+from tokenmatcher.model.files import load_file
+from tokenmatcher.model.weights import FORMAT, VERSION
 from tokenmatcher.presets import Recipe
 from tokenmatcher.runtime import replacing
 
@@ -55,7 +56,7 @@ def save(
         with replacing(path, keep=keep) as file:
             torch.save(content, file)
     except OSError as error:
-        raise UserError(f"{path}: cannot be written ({error}); the file before it is untouched") from None
+        raise UserError(f"{path}: cannot be written ({error}); a file that was there is untouched") from None
 
 
 def read(path: Path, *, for_training: bool = True) -> dict[str, Any]:

@@ -126,14 +126,14 @@ def train_epoch(
             images += sum(len(index) for index in batch.index.values())
             bar.update()
             if (step + 1) % CHECK_EVERY == 0 or step + 1 == steps:
-                bar.set_postfix_str(f"loss {_check(sums, title, step):.3f}", refresh=False)
+                bar.set_postfix_str(f"loss {check_losses(sums, title, step):.3f}", refresh=False)
             if after_step is not None:
                 after_step(step, sums)
     means = {name: torch.stack(values).mean().item() for name, values in sums.items()}
     return EpochResult(means, images / (time.perf_counter() - start))
 
 
-def _check(sums: Losses, title: str, step: int) -> float:
+def check_losses(sums: Losses, title: str, step: int) -> float:
     latest = {name: torch.stack(values[-CHECK_EVERY:]) for name, values in sums.items()}
     broken = [name for name, values in latest.items() if not bool(values.isfinite().all())]
     if broken:

@@ -18,7 +18,7 @@ from tokenmatcher.contracts import Modality
 from tokenmatcher.data.batches import make_batches
 from tokenmatcher.errors import UserError
 from tokenmatcher.training import checkpoint
-from tokenmatcher.training.engine import EpochResult, Losses, set_learning_rate, train_epoch
+from tokenmatcher.training.engine import EpochResult, Losses, check_losses, set_learning_rate, train_epoch
 from tokenmatcher.training.objectives import Objective
 from tokenmatcher.training.run import Run
 
@@ -69,6 +69,7 @@ class _Saves:
         if step + 1 == self.steps:
             return
         if save:
+            check_losses(losses, self.title, step)
             state = {
                 "place": self.place,
                 "optimizer": self.optimizer.state_dict(),

@@ -9,8 +9,8 @@ from types import FrameType
 
 from tokenmatcher.errors import Interruption
 
-# What the process exits with: a scheduler's polite kill is no failure, Ctrl-C is what shells expect of it.
-EXIT_STATUS = {signal.SIGTERM: 0, signal.SIGINT: 130}
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
+EXIT_STATUS = 130  # also for SIGTERM: with 0 a script would go on to what follows the training
 
 
 class Signals:
@@ -38,7 +38,7 @@ class Signals:
         """
         received = self.received or signal.SIGTERM
         message = f"stopped by {received.name}; the same command with --resume auto goes on"
-        raise Interruption(message, EXIT_STATUS[received])
+        raise Interruption(message, EXIT_STATUS)
 
     @contextmanager
     def deferred(self) -> Iterator[None]:
@@ -53,7 +53,7 @@ class Signals:
 def caught_signals() -> Iterator[Signals]:
     """Handlers for SIGTERM and SIGINT while the body runs, the former ones after it."""
     signals = Signals()
-    former = {number: signal.signal(number, signals.handle) for number in EXIT_STATUS}
+    former = {number: signal.signal(number, signals.handle) for number in SIGNALS}
     try:
         yield signals
     finally:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import ExitStack
 from pathlib import Path
 
 import torch
 
-from tokenmatcher.cli import Parser, add_recipe_flags, recipe_from, stages_from
+from tokenmatcher.cli import Parser, add_recipe_flags, minutes, recipe_from, seed, stages_from
 from tokenmatcher.contracts import Modality
 from tokenmatcher.data.images import ImageSet
 from tokenmatcher.data.protocols import Benchmark, regdb_benchmark, sysu_benchmark
@@ -19,7 +19,8 @@ from tokenmatcher.distributed import Team, started_team
 from tokenmatcher.errors import UserError
 from tokenmatcher.evaluation.evaluate import Evaluator
 from tokenmatcher.model.backbone import TokenViT
-from tokenmatcher.model.weights import build_model, load_file
+from tokenmatcher.model.files import load_file
+from tokenmatcher.model.weights import build_model
 from tokenmatcher.presets import Recipe
 from tokenmatcher.report.header import run_header
 from tokenmatcher.report.log import RunLog
@@ -31,6 +32,7 @@ from tokenmatcher.training.stages import STAGES, train
 
 PRETRAINED = {"paper": Path("pretrained/vit_base_ics_cfs_lup.pth"), "demo": Path("pretrained/demo_vit.pth")}
 RANDOM_START = "none"
+RUN_FLAGS = ("preset", "data_dir", "pretrained_path", "stages", "trial", "device", "precision", "seed", "resume")
 
 
 def parser_for(dataset: Dataset) -> Parser:
@@ -57,7 +59,7 @@ def parser_for(dataset: Dataset) -> Parser:
     )
     group.add_argument(
         "--pretrained-path",
-        help="start: a self-supervised file, or 'none' (default by preset: "
+        help="start: a self-supervised file, a checkpoint, or 'none' (default by preset: "
         + ", ".join(f"{preset} {path}" for preset, path in PRETRAINED.items())
         + ")",
     )
@@ -69,8 +71,8 @@ def parser_for(dataset: Dataset) -> Parser:
     )
     group.add_argument(
         "--save-every",
-        type=float,
-        default=10,
+        type=minutes,
+        default=10.0,
         metavar="MINUTES",
         help="save within an epoch, too; 0: after every step (default %(default)s)",
     )
@@ -94,7 +96,7 @@ def parser_for(dataset: Dataset) -> Parser:
         action="store_true",
         help="forget activations and compute them again backwards: a third slower, fits a 24 GB GPU",
     )
-    group.add_argument("--seed", type=int, default=1, help="of all random numbers (default %(default)s)")
+    group.add_argument("--seed", type=seed, default=1, help="of all random numbers (default %(default)s)")
     group.add_argument("--no-progress", action="store_true", help="no progress bars")
     add_recipe_flags(parser, dataset)
     return parser
@@ -127,14 +129,14 @@ def _train(
 ) -> None:
     device, progress = choose_device(given.device, team.local_rank), team.leads and not given.no_progress
     precision = choose_precision(given.precision, device)
-    _check_shares(recipe, team)
+    _check_shares(recipe, team, dataset)
     resumed, warnings = team.decide(lambda: checkpoint_to_resume(given.resume, folder, stages))
     records = read_training(given.data_dir, dataset, trial)
     random = Randomness(given.seed)
     if resumed is not None:
         model, start = TokenViT(recipe.model), f"continues from {resumed}"
     elif "1" not in stages:
-        model, start = TokenViT(recipe.model), "starts from stage 1's weights"
+        raise UserError(f"--stages {given.stages}: {folder} has no stage 1 to start from")
     else:
         model, start = _starting_model(given, recipe)
     store_dir = given.store_dir or given.data_dir / "store"
@@ -154,7 +156,8 @@ def _train(
             for modality in Modality
         }
         evaluate = _evaluator(given, dataset, trial, recipe, store_dir, device, team, precision)
-    with only_one(folder) if team.leads else nullcontext():
+    with ExitStack() as held:
+        team.decide(lambda: held.enter_context(only_one(folder)))
         log = RunLog(folder, silent=not team.leads)
         run = Run(
             recipe=recipe,
@@ -176,33 +179,39 @@ def _train(
             keep=given.keep,
         )
         model.vit.set_grad_checkpointing(given.recompute)
+        changed: list[str] = []
         if resumed is None:
             log.cut(0)
         else:
-            run.resume(resumed)
-        log.say(run_header(dataset, trial, recipe, sets, device, stages, team.size))
-        for line in [*warnings, start]:
+            changed = run.resume(resumed)
+        where = f"seed {given.seed}, backbone in {precision}"
+        log.say(run_header(dataset, trial, recipe, sets, device, stages, team.size, where))
+        for line in [*warnings, start, *changed]:
             log.say(line)
         if run.evaluate is None:
             log.say("no test data beside the training copy: nothing will be tested")
+        if run.finished(stages):
+            log.say("nothing is left to do")
+            return
         if team.leads:
+            flags = {name: str(getattr(given, name)) for name in RUN_FLAGS if getattr(given, name, None) is not None}
             with replacing(folder / "config.json") as file:
-                file.write(json.dumps(recipe.to_dict(), indent=1).encode() + b"\n")
+                file.write(json.dumps({"run": flags, **recipe.to_dict()}, indent=1).encode() + b"\n")
         train(run, stages)
         log.say(f"done: {folder}")
 
 
-def _check_shares(recipe: Recipe, team: Team) -> None:
+def _check_shares(recipe: Recipe, team: Team, dataset: Dataset) -> None:
     """Every process gets as many images of each batch.
 
     Raises:
         UserError: a batch does not divide.
     """
     instances = recipe.data.num_instances
-    for flag, count, step in (
-        ("--batch-size", recipe.data.batch_size, 2 * instances),
-        ("--camera-batch-size", recipe.camera.camera_batch_size, instances),
-    ):
+    batches = [("--batch-size", recipe.data.batch_size, 2 * instances)]
+    if dataset == "sysu":
+        batches.append(("--camera-batch-size", recipe.camera.camera_batch_size, instances))
+    for flag, count, step in batches:
         images = count // step * step
         if images % team.size:
             raise UserError(f"{flag} {count}: batches of {images} images do not divide by {team.size} processes")
@@ -210,7 +219,7 @@ def _check_shares(recipe: Recipe, team: Team) -> None:
 
 def _starting_model(given: argparse.Namespace, recipe: Recipe) -> tuple[TokenViT, str]:
     """The untrained model and a line that says where its weights come from."""
-    path = given.pretrained_path or PRETRAINED[given.preset]
+    path = PRETRAINED[given.preset] if given.pretrained_path is None else given.pretrained_path
     if str(path) == RANDOM_START:
         return TokenViT(recipe.model), "starts from random weights: clusters usually collapse, see README.md"
     if not Path(path).is_file():
@@ -234,7 +243,8 @@ def _evaluator(
     """The test, where the raw test tree is there."""
     benchmark: Benchmark
     if dataset == "sysu":
-        if not (given.data_dir / "exp" / "test_id.txt").is_file():
+        listed = given.data_dir / "exp" / "test_id.txt"
+        if not listed.is_file() or not listed.read_bytes().strip():
             return None
         benchmark = sysu_benchmark(given.data_dir)
     else:
@@ -251,4 +261,5 @@ def _evaluator(
         progress=team.leads and not given.no_progress,
         team=team,
         precision=precision,
+        suffix="" if trial is None else f"-trial{trial}",
     )

@@ -27,13 +27,16 @@ def checkpoint_to_resume(asked: str | None, folder: Path, stages: Sequence[str])
     Raises:
         UserError: a fresh run would overwrite another's checkpoints, or checkpoints are there and all damaged.
     """
-    if asked is not None and asked != "auto":
-        return Path(asked), []
     of_stage = {stage: _kept(stage_folder(folder, stage) / LAST) for stage in STAGES}
-    if asked is None:
+    elsewhere = asked not in (None, "auto") and not Path(str(asked)).resolve().is_relative_to(folder.resolve())
+    if asked is None or elsewhere:
         begun = [stage_folder(folder, stage) / MIDWAY for stage in stages]
         if taken := [path for stage in stages for path in of_stage[stage]] + [path for path in begun if path.is_file()]:
             raise UserError(f"{taken[0]} is there already: continue with --resume auto, or choose another --logs-dir")
+    if asked is not None and asked != "auto":
+        checkpoint.read(Path(asked))
+        return Path(asked), []
+    if asked is None:
         of_stage = {stage: of_stage[stage] for stage in STAGES[: STAGES.index(stages[0])]}
     warnings: list[str] = []
     for stage in reversed(of_stage):

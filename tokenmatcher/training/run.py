@@ -7,7 +7,7 @@ Epochs are counted from 0. A checkpoint's `run` part says where to go on: `stage
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -102,31 +102,54 @@ class Run:
     def folder_of(self, stage: str) -> Path:
         return stage_folder(self.folder, stage)
 
-    def resume(self, path: Path) -> None:
-        """Take up the state of a checkpoint of this run's network and images.
+    def resume(self, path: Path) -> list[str]:
+        """Take up the state of a checkpoint of this run's network and images; returns what is to be said about it.
 
         Raises:
             UserError: the file is no such checkpoint.
         """
         content = checkpoint.read(path)
-        run = content["run"]
+        try:
+            return self._resume(path, content)
+        except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+            raise UserError(f"{path}: not a checkpoint that training can be continued from ({error!r})") from None
+
+    def _resume(self, path: Path, content: dict[str, Any]) -> list[str]:
+        run, saved = content["run"], Recipe.from_dict(content["recipe"])
         if "stage" not in run:
             raise UserError(f"{path}: a save within an epoch, which --resume auto takes up by itself")
-        if content["recipe"]["model"] != self.recipe.to_dict()["model"]:
+        if saved.model != self.recipe.model:
             raise UserError(f"{path}: its network differs from the one asked for; give the flags it was trained with")
         if (content["dataset"], content["trial"]) != (self.dataset, self.trial):
             raise UserError(f"{path}: was trained on {content['dataset']}, trial {content['trial']}")
         if run["images"] != {m.value: len(images) for m, images in self.sets.items()}:
             raise UserError(f"{path}: was trained on other images: {run['images']}")
+        if run["stage"] not in ("1", "camera", "2") or run["epoch"] < 0 or run["log_position"] < 0:
+            raise ValueError("stage, epoch or log position")
         self.model.load_state_dict(content["model"])
         self.random.restore(run["random"])
         if run["local_labels"] is not None:
             self.local_labels = {Modality(m): labels.numpy() for m, labels in run["local_labels"].items()}
+            if any(len(labels) != len(self.sets[m]) for m, labels in self.local_labels.items()):
+                raise ValueError("local labels of another number of images")
         self.resumed = run
         if path.resolve().is_relative_to(self.folder.resolve()):
             self.log.cut(run["log_position"])
-        elif run["stage"] == "1":
-            self.start = path
+        else:
+            self.log.cut(0)
+            if run["stage"] == "1":
+                self.start = path
+        said = [f"note: since that checkpoint changed: {change}" for change in self.recipe.differences(saved)]
+        if run["seed"] != self.random.seed:
+            said.append(f"note: goes on with the random numbers of --seed {run['seed']}")
+        return said
+
+    def finished(self, stages: Sequence[str]) -> bool:
+        """Whether the resumed checkpoint is the end of the last of `stages`."""
+        run = self.resumed
+        if run is None or run["stage"] != stages[-1] or run["stage"] == "camera":
+            return False
+        return bool(run["epoch"] >= self.recipe.schedule.epochs[int(run["stage"]) - 1])
 
     def take_up(self, stage: str) -> dict[str, Any] | None:
         """The resumed state if it belongs to `stage`, once."""
@@ -188,6 +211,7 @@ class Run:
             local = self.local_labels
             state = {
                 "random": self.random.state(),
+                "seed": self.random.seed,
                 "images": {m.value: len(images) for m, images in self.sets.items()},
                 "local_labels": None if local is None else {m.value: torch.from_numpy(local[m]) for m in local},
                 "log_position": self.log.position(),

@@ -63,7 +63,11 @@ class TrackletConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        numbers = [value for value in asdict(self).values() if isinstance(value, float)]
         rules = [
+            (all(0 <= value <= 1e6 for value in numbers), "numbers must lie in 0..1e6"),
+            (0 <= self.seed < 2**63 and self.first_world >= 0, "--seed and --first-world must not be negative"),
+            (self.temperature > 0 and self.lr > 0, "--temperature and --lr must be positive"),
             (self.preset in PRESETS["sysu"], f"--preset must be one of {', '.join(PRESETS['sysu'])}"),
             (self.steps >= 1, "--steps must be at least 1"),
             (self.worlds >= 1, "--worlds must be at least 1"),
