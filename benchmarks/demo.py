@@ -47,6 +47,7 @@ WORLDS = {
 }
 
 
+PROTOCOLS, METRICS = ("all", "indoor"), ("rank1", "mAP")
 CEILING = 0  # as a seed: the supervised run
 
 
@@ -57,7 +58,9 @@ def script(*arguments):
 
 
 def demo(data, logs, seed):
-    """Scores of the four models of one run."""
+    """Scores of the four models of one run; kept in `logs`."""
+    if (logs / "scores.json").is_file():
+        return json.loads((logs / "scores.json").read_text())
     script(
         "train_sysu.py", "--preset", "demo", "--data-dir", data, "--logs-dir", logs, "--device", "cpu", "--seed", seed,
         "--resume", "auto", "--no-progress",
@@ -140,27 +143,26 @@ def main():
         top = part(given.work, number, CEILING) if number == 0 else None
         result["worlds"][name] = {"flags": flags, "runs": runs, "ceiling": top, "summary": summarise(runs)}
         rows = [
-            [step, *(f"{100 * values[m]['mean']:.1f} ± {100 * values[m]['std']:.1f}" for m in values)]
-            for step, values in result["worlds"][name]["summary"].items()
+            [step, *(f"{100 * v['mean']:.1f} ± {100 * v['std']:.1f}" for by in found.values() for v in by.values())]
+            for step, found in result["worlds"][name]["summary"].items()
         ]
         if top is not None:
-            rows.append(["supervised ceiling", f"{100 * top['rank1']:.1f}", f"{100 * top['mAP']:.1f}"])
-        print(f"\nworld {name}\n{table(['all-search', 'rank-1', 'mAP'], rows)}\n")
+            rows.append(["supervised ceiling", *(f"{100 * top[m]:.1f}" for m in METRICS), *["-"] * len(METRICS)])
+        head = [name, *(f"{p} {m}" for p in PROTOCOLS for m in METRICS)]
+        print(f"\n{table(head, rows)}\n")
         write_result(given.out, "demo", result)
 
 
 def summarise(runs):
-    """Mean and standard deviation over the seeds, all-search."""
-    steps = next(iter(runs.values()))
+    """Mean and standard deviation over the seeds, by step, protocol and metric."""
+
+    def over_seeds(step, protocol, metric):
+        values = [scores[step][protocol][metric] for scores in runs.values()]
+        return {"mean": float(np.mean(values)), "std": float(np.std(values))}
+
     return {
-        step: {
-            metric: {
-                "mean": float(np.mean([scores[step]["all"][metric] for scores in runs.values()])),
-                "std": float(np.std([scores[step]["all"][metric] for scores in runs.values()])),
-            }
-            for metric in ("rank1", "mAP")
-        }
-        for step in steps
+        step: {protocol: {metric: over_seeds(step, protocol, metric) for metric in METRICS} for protocol in PROTOCOLS}
+        for step in next(iter(runs.values()))
     }
 
 
