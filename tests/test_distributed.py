@@ -75,8 +75,8 @@ def test_two_processes_are_one(tmp_path):
     train(TWO, data, tmp_path / "two", "--resume", "auto")
     assert_same(tmp_path / "two then one", tmp_path / "two", ["stage2"])
 
-    odd = call(*TWO, "train_sysu.py", *DEMO, "--data-dir", data, "--logs-dir", tmp_path / "odd", "--camera-batch-size",
-               "15", "--num-instances", "3")  # fmt: skip
+    flags = ["--num-instances", 3, "--batch-size", 18, "--camera-batch-size", 15]
+    odd = call(*TWO, "train_sysu.py", *DEMO, "--data-dir", data, "--logs-dir", tmp_path / "odd", *flags)
     assert "do not divide by 2 processes" in odd.stderr
     assert not (tmp_path / "odd").exists()
 
