@@ -7,14 +7,13 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 import torch
+from scripts import ROOT, call
 
 pytestmark = pytest.mark.slow
 
-ROOT = Path(__file__).parents[1]
 SMALL = {
     "preset": "demo", "device": "cpu", "pretrained-path": "none", "height": 32, "width": 16, "patch-size": 8,
     "embed-dim": 16, "depth": 1, "num-heads": 2, "stem-channels": 4, "batch-size": 16, "num-instances": 4, "epochs": 2,
@@ -26,20 +25,6 @@ CAMERA = {
     "k2": 2,
 }  # fmt: skip
 CAMERA = [word for name, value in CAMERA.items() for word in (f"--camera-{name}", str(value))]
-
-
-def call(*arguments, check=True):
-    done = subprocess.run(
-        [sys.executable, *map(str, arguments)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=600,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
-    if check:
-        assert done.returncode == 0, done.stderr
-    return done
 
 
 def refused(*arguments):

@@ -121,6 +121,14 @@ def seed(text: str) -> int:
     return value
 
 
+def count(text: str) -> int:
+    """A number of things, not negative; for `type=` of a flag."""
+    value = int(text)
+    if value < 0:
+        raise ValueError
+    return value
+
+
 def minutes(text: str) -> float:
     """A length of time, not negative; for `type=` of a flag."""
     value = float(text)

@@ -12,8 +12,10 @@ class UserError(Exception):
         super().__init__(" ".join(message.split()))
 
 
-class Interruption(Exception):
+class Interruption(BaseException):
     """A signal ended the run; everything up to the last save is on disk.
+
+    Like KeyboardInterrupt no `Exception`: no handler for broken files may take it for one.
 
     Args:
         message: a line for the user.

@@ -205,11 +205,13 @@ def _check_leaf(name: str, value: Any, default: Any, metadata: Any) -> None:
             if not isinstance(one, type(like)) or (metadata["choices"] and one not in metadata["choices"]):
                 raise UserError(f"{flag} cannot be {one!r}")
             continue
-        if isinstance(one, bool) or not isinstance(one, int | float) or (isinstance(like, int) and one != int(one)):
+        if isinstance(one, bool) or not isinstance(one, int | float):
             raise UserError(f"{flag} must be a number, got {one!r}")
         least = metadata["least"] if metadata["least"] is not None else int(isinstance(like, int))
         if not least <= one <= MOST:
             raise UserError(f"{flag} must lie in {least}..{MOST:.0e}, got {one}")
+        if isinstance(like, int) and one != int(one):
+            raise UserError(f"{flag} must be a whole number, got {one}")
 
 
 def _check(recipe: Recipe) -> None:

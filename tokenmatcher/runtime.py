@@ -45,8 +45,8 @@ def autocast(device: torch.device, precision: str) -> torch.autocast:
 class Randomness:
     """Every random number of a run comes from here, and all of it can be saved.
 
-    order: draws batches; pixels: draws augmentation. Stochastic depth inside the model uses PyTorch's
-    own generators, which are therefore seeded and saved as well.
+    order: draws batches; pixels: draws augmentation and stochastic depth. A fresh network's weights come from
+    PyTorch's own generators, which are seeded and saved as well.
     """
 
     def __init__(self, seed: int) -> None:
@@ -141,6 +141,4 @@ def only_one(folder: Path) -> Iterator[None]:
         file.truncate(0)
         file.write(f"process {os.getpid()} on {platform.node()}, since {datetime.now():%Y-%m-%d %H:%M:%S}\n")
         file.flush()
-        for left in folder.rglob("*.tmp"):  # of a run that was killed while it wrote
-            left.unlink(missing_ok=True)
         yield

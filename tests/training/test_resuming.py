@@ -6,7 +6,7 @@ from small import SMALL_RECIPE as RECIPE
 from tokenmatcher.errors import UserError
 from tokenmatcher.model.backbone import TokenViT
 from tokenmatcher.training import checkpoint
-from tokenmatcher.training.resuming import checkpoint_to_resume
+from tokenmatcher.training.resuming import checkpoint_to_resume, clear_leftovers
 
 ALL = ["1", "camera", "2"]
 
@@ -76,3 +76,14 @@ def test_without_auto_nothing_is_overwritten(tmp_path):
     save(tmp_path / "stage2/midway.pt", 1)
     with pytest.raises(UserError, match=r"midway\.pt is there already"):
         checkpoint_to_resume(None, tmp_path, ["2"])
+
+
+def test_only_our_own_leftovers_are_cleared(tmp_path):
+    ours = [tmp_path / "stage1/last.pt.123.tmp", tmp_path / "camera/midway.pt.7.tmp", tmp_path / "config.json.9.tmp"]
+    others = [tmp_path / "notes.tmp", tmp_path / "stage1/thesis.tmp", tmp_path / "deep/er/last.pt.123.tmp"]
+    for path in ours + others:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    clear_leftovers(tmp_path)
+    assert not any(path.exists() for path in ours)
+    assert all(path.exists() for path in others)

@@ -119,17 +119,14 @@ class TokenViT(nn.Module):
             rate = config.drop_path * place / max(1, config.depth - 1)
             if rate > 0:
                 block.drop_path1, block.drop_path2 = StochasticDepth(rate), StochasticDepth(rate)
+        # In the order of `forward`'s depth_draws; found once, since every pass needs them.
+        self.depth_modules = [module for module in self.vit.modules() if isinstance(module, StochasticDepth)]
         self.necks = nn.ModuleList(nn.BatchNorm1d(config.embed_dim) for _ in range(config.num_tokens))
         for neck in self.necks:
             neck.bias.requires_grad_(False)
         for token in (self.vit.cls_token, self.vit.reg_token):
             if token is not None:
                 nn.init.normal_(token, std=TOKEN_STD)
-
-    @property
-    def depth_modules(self) -> list[StochasticDepth]:
-        """In the order of `forward`'s depth_draws."""
-        return [module for module in self.modules() if isinstance(module, StochasticDepth)]
 
     def forward(
         self,

@@ -6,11 +6,12 @@ import argparse
 import json
 from collections.abc import Sequence
 from contextlib import ExitStack
+from importlib.util import find_spec
 from pathlib import Path
 
 import torch
 
-from tokenmatcher.cli import Parser, add_recipe_flags, minutes, recipe_from, seed, stages_from
+from tokenmatcher.cli import Parser, add_recipe_flags, count, minutes, recipe_from, seed, stages_from
 from tokenmatcher.contracts import Modality
 from tokenmatcher.data.images import ImageSet
 from tokenmatcher.data.protocols import Benchmark, regdb_benchmark, sysu_benchmark
@@ -26,7 +27,7 @@ from tokenmatcher.report.header import run_header
 from tokenmatcher.report.log import RunLog
 from tokenmatcher.runtime import Randomness, choose_device, choose_precision, only_one, replacing
 from tokenmatcher.training.interruption import Signals, caught_signals
-from tokenmatcher.training.resuming import checkpoint_to_resume
+from tokenmatcher.training.resuming import checkpoint_to_resume, clear_leftovers
 from tokenmatcher.training.run import Run
 from tokenmatcher.training.stages import STAGES, train
 
@@ -78,7 +79,7 @@ def parser_for(dataset: Dataset) -> Parser:
     )
     group.add_argument(
         "--keep",
-        type=int,
+        type=count,
         default=1,
         metavar="N",
         help="former last.pt kept for when the newest is damaged (default %(default)s)",
@@ -129,6 +130,8 @@ def _train(
 ) -> None:
     device, progress = choose_device(given.device, team.local_rank), team.leads and not given.no_progress
     precision = choose_precision(given.precision, device)
+    if recipe.clusters.neighbour_search == "approximate" and find_spec("faiss") is None:
+        raise UserError("--neighbour-search approximate: needs the package faiss-cpu")
     _check_shares(recipe, team, dataset)
     resumed, warnings = team.decide(lambda: checkpoint_to_resume(given.resume, folder, stages))
     records = read_training(given.data_dir, dataset, trial)
@@ -158,6 +161,8 @@ def _train(
         evaluate = _evaluator(given, dataset, trial, recipe, store_dir, device, team, precision)
     with ExitStack() as held:
         team.decide(lambda: held.enter_context(only_one(folder)))
+        if team.leads:
+            clear_leftovers(folder)
         log = RunLog(folder, silent=not team.leads)
         run = Run(
             recipe=recipe,
@@ -211,10 +216,10 @@ def _check_shares(recipe: Recipe, team: Team, dataset: Dataset) -> None:
     batches = [("--batch-size", recipe.data.batch_size, 2 * instances)]
     if dataset == "sysu":
         batches.append(("--camera-batch-size", recipe.camera.camera_batch_size, instances))
-    for flag, count, step in batches:
-        images = count // step * step
+    for flag, size, step in batches:
+        images = size // step * step
         if images % team.size:
-            raise UserError(f"{flag} {count}: batches of {images} images do not divide by {team.size} processes")
+            raise UserError(f"{flag} {size}: batches of {images} images do not divide by {team.size} processes")
 
 
 def _starting_model(given: argparse.Namespace, recipe: Recipe) -> tuple[TokenViT, str]:

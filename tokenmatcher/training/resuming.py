@@ -9,7 +9,7 @@ from tokenmatcher.errors import UserError
 from tokenmatcher.runtime import before
 from tokenmatcher.training import checkpoint
 from tokenmatcher.training.epoch import MIDWAY
-from tokenmatcher.training.run import LAST, stage_folder
+from tokenmatcher.training.run import BEST, LAST, stage_folder
 from tokenmatcher.training.stages import STAGES
 
 
@@ -50,6 +50,14 @@ def checkpoint_to_resume(asked: str | None, folder: Path, stages: Sequence[str])
     if warnings:
         raise UserError(f"{folder}: every checkpoint is damaged; the first: {warnings[0]}")
     return None, []
+
+
+def clear_leftovers(folder: Path) -> None:
+    """Remove what a run that was killed while it wrote a file of `folder` left of it. Nobody else may write there."""
+    for place in (folder, *(stage_folder(folder, stage) for stage in STAGES)):
+        for name in (LAST, BEST, MIDWAY, "config.json"):
+            for left in place.glob(f"{name}.*.tmp"):
+                left.unlink(missing_ok=True)
 
 
 def _kept(path: Path) -> list[Path]:

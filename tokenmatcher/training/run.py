@@ -32,7 +32,7 @@ from tokenmatcher.training.engine import make_optimizer
 from tokenmatcher.training.interruption import Signals
 
 ScoresByProtocol = dict[str, dict[str, Any]]
-LAST = "last.pt"
+LAST, BEST = "last.pt", "best.pt"
 
 
 @dataclass

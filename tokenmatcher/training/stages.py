@@ -25,7 +25,7 @@ from tokenmatcher.training.camera_stage import camera_stage
 from tokenmatcher.training.engine import cosine
 from tokenmatcher.training.epoch import close_epoch, train_planned
 from tokenmatcher.training.objectives import ContrastObjective, JointObjective, Objective
-from tokenmatcher.training.run import LAST, Clock, Run, ScoresByProtocol
+from tokenmatcher.training.run import BEST, LAST, Clock, Run, ScoresByProtocol
 from tokenmatcher.training.targets import JointTargets, contrast_targets, joint_targets
 
 STAGES = ("1", "camera", "2")
@@ -92,7 +92,7 @@ def two_modality_stage(run: Run, stage: str) -> None:
         headline = next(iter(scores.values()))["mAP" if stage == "1" else "rank1"] if scores else -1.0
         if headline > best:
             best = headline
-            run.save(run.folder_of(stage) / "best.pt", f"{title}, best on the test set so far", scores=scores)
+            run.save(run.folder_of(stage) / BEST, f"{title}, best on the test set so far", scores=scores)
         state = {"stage": stage, "epoch": epoch + 1, "optimizer": optimizer.state_dict(), "best": best}
         run.save(run.folder_of(stage) / LAST, f"{title}, the last", scores=scores, state=state)
         close_epoch(run, run.folder_of(stage))
