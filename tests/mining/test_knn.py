@@ -44,6 +44,16 @@ def test_is_the_sorted_list(backend, count, k, block):
     np.testing.assert_allclose(similarity, expected_similarity, atol=1e-6)
 
 
+@pytest.mark.parametrize("block", [3, 16, 100])
+def test_all_rows_at_once_are_the_rows_one_by_one(block):
+    features = unit_rows(100, 8)
+    similarity, index = nearest(features, 9, block=block)
+    rows = torch.randperm(100, generator=torch.Generator().manual_seed(0))
+    some_similarity, some_index = nearest(features, 9, rows=rows, block=7)
+    assert (some_index == index[rows]).all()
+    torch.testing.assert_close(some_similarity, similarity[rows], atol=1e-6, rtol=0)
+
+
 @pytest.mark.parametrize("backend", ["torch", "faiss", "ivf"])
 def test_an_image_comes_first_even_among_its_duplicates(backend):
     if backend != "torch":

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-BLOCK = 1024
+BLOCK = 2048
 # Inverted lists: LISTS * sqrt(N) of them, of which a query looks into PROBES.
 LISTS, PROBES = 4, 32
 POINTS_PER_LIST = 64  # that the lists' centres are learned from
@@ -30,7 +30,8 @@ def nearest(
     """The k images most similar to each image, itself first.
 
     On unit vectors the order by dot product, descending, is the order by L2 distance, ascending.
-    Only (B, N) similarities are held at a time.
+    Only (B, N) similarities are held at a time; with "torch" and all rows (B, B) ones, each of which serves
+    both of its images, so that half the products are enough.
 
     Args:
         features: (N, D) unit rows, on any device.
@@ -61,6 +62,8 @@ def nearest(
     k = min(k, num_images)
     if num_images == 0:
         return features.new_empty(0, 0), torch.empty(0, 0, dtype=torch.int64, device=features.device)
+    if rows is None and backend == "torch":
+        return _nearest_of_all(features, k, block, progress)
     search = _SEARCHES[backend](features, k)
     rows = torch.arange(num_images, device=features.device) if rows is None else rows.to(features.device)
     similarity = features.new_empty(len(rows), k)
@@ -68,6 +71,32 @@ def nearest(
     for start in tqdm(range(0, len(rows), block), desc="neighbours", disable=not progress, leave=False):
         some = slice(start, start + block)
         similarity[some], index[some] = _ordered(features[rows[some]], *search(rows[some]))
+    return similarity, index
+
+
+def _nearest_of_all(features: torch.Tensor, k: int, block: int, progress: bool) -> tuple[torch.Tensor, torch.Tensor]:
+    size = len(features)
+    similarity = features.new_full((size, k), -torch.inf)
+    index = torch.zeros(size, k, dtype=torch.int64, device=features.device)
+
+    def merge(rows: slice, products: torch.Tensor, first: int) -> None:
+        """The best k so far of `rows` and those among products with the images from `first` on."""
+        values, found = products.topk(min(k, products.shape[1]), dim=1)
+        values, place = torch.cat([similarity[rows], values], dim=1).topk(k, dim=1)
+        index[rows] = torch.cat([index[rows], found + first], dim=1).gather(1, place)
+        similarity[rows] = values
+
+    blocks = [slice(start, start + block) for start in range(0, size, block)]
+    pairs = [(rows, others) for rows in blocks for others in blocks if rows.start <= others.start]
+    for rows, others in tqdm(pairs, desc="neighbours", disable=not progress, leave=False):
+        products = features[rows] @ features[others].T
+        if rows == others:
+            products.fill_diagonal_(torch.inf)
+        else:
+            merge(others, products.T.contiguous(), rows.start)
+        merge(rows, products, others.start)
+    for rows in blocks:
+        similarity[rows], index[rows] = _ordered(features[rows], similarity[rows], index[rows])
     return similarity, index
 
 

@@ -101,10 +101,11 @@ def two_modality_stage(run: Run, stage: str) -> None:
 def _label(run: Run, features: Tensor, modality: Modality, title: str) -> PseudoLabels:
     config = run.recipe.clusters
     unit, count = F.normalize(features, dim=1), len(features)
+    mine = torch.arange(count, device=features.device)[run.team.part(count)]
     own = nearest(
         unit,
         max(config.k1, config.k2),
-        rows=torch.arange(count, device=features.device)[run.team.part(count)],
+        rows=mine if len(mine) < count else None,
         backend=SEARCHES[config.neighbour_search],
         progress=run.progress,
     )
