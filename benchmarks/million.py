@@ -22,7 +22,7 @@ from benchmarks.labels import SETTINGS, peak_bytes, people
 from benchmarks.machine import benchmark_parser, write_result
 from tokenmatcher.cli import run
 from tokenmatcher.mining.clusters import pseudo_labels
-from tokenmatcher.mining.knn import LISTS, PROBES, nearest
+from tokenmatcher.mining.knn import IMAGES_PER_LIST, POINTS_PER_LIST, PROBES, ROUNDS, nearest
 
 SUBSET, SAMPLE = 50_000, 2_000
 
@@ -88,8 +88,10 @@ def main():
         subset = min(SUBSET, given.count)
         result = {
             "settings": SETTINGS,
-            "lists": f"{LISTS} sqrt(N)",
+            "images_per_list": IMAGES_PER_LIST,
             "probes": PROBES,
+            "points_per_list": POINTS_PER_LIST,
+            "rounds": ROUNDS,
             "images": given.count,
             "width": given.width,
             "subset": {search: in_process(subset, given.width, search, folder) for search in ("torch", "ivf")},

@@ -100,7 +100,7 @@ class PaperSteps(DemoSteps):
         for m, (count, clusters) in SYSU.items():
             pixels = torch.randint(0, 256, (count, 3, model.height, model.width), dtype=torch.uint8)
             cameras = rng.integers(1, 3, count)
-            self.sets[m] = ImageSet(m, ImageStore(pixels), cameras, np.zeros(count, dtype=np.int64)).to(self.device)
+            self.sets[m] = ImageSet(m, ImageStore(pixels), cameras, np.zeros(count, dtype=np.int64), ()).to(self.device)
             owner = np.sort(np.concatenate([np.arange(clusters), rng.integers(clusters, size=count - clusters)]))
             centres = torch.randn(clusters, width, device=self.device)
             features[m] = centres[torch.from_numpy(owner).to(self.device)]

@@ -11,6 +11,11 @@ import torch
 GOLDEN = Path(__file__).parent / "golden"
 
 
+def pytest_addoption(parser):
+    parser.addoption("--cases", type=int, default=160, help="data sets that tests/fuzz damages (default 160)")
+    parser.addoption("--kills", type=int, default=3, help="runs that tests/chaos kills (default 3)")
+
+
 @pytest.fixture(scope="session")
 def golden():
     """Loader of vectors measured on the published implementation."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import io
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import fields
 from typing import Any, NoReturn
@@ -19,6 +20,7 @@ def run(main: Callable[[], None]) -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # names of files are shown on any terminal
+    warnings.filterwarnings("ignore", message="Image size .* exceeds limit")  # `data.pictures` refuses such images
     try:
         main()
     except UserError as error:

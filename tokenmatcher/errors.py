@@ -1,6 +1,11 @@
 """The exceptions that a user is meant to read."""
 
 
+def shown(text: str) -> str:
+    """`text` for a terminal or log: names of files may hold line ends, escape sequences and stray bytes."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)
+
+
 class UserError(Exception):
     """Something outside the program is wrong: a path, a file's content, a flag.
 
@@ -9,7 +14,7 @@ class UserError(Exception):
     """
 
     def __init__(self, message: str) -> None:
-        super().__init__(" ".join(message.split()))
+        super().__init__(shown(" ".join(message.split())))
 
 
 class Interruption(BaseException):

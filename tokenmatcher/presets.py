@@ -16,6 +16,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
+from tokenmatcher.contracts import Modality
 from tokenmatcher.errors import UserError
 
 MOST = 1e6  # of any number; infinity and nan are none
@@ -62,6 +63,10 @@ class DataConfig:
     erase_prob: float = _number(0.5, "probability of random erasing [C]")
     erase_area: tuple[float, float] = _number((0.02, 0.4), "erased share of the image, least and most [C]")
     erase_aspect: tuple[float, float] = _number((0.3, 3.3), "height over width of the erased box, least and most [C]")
+
+    def people(self, modality: Modality) -> int:
+        """Pseudo identities in a batch; a visible image fills two places, its own and its twin's."""
+        return self.batch_size // self.num_instances // (2 if modality is Modality.VISIBLE else 1)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -42,6 +42,15 @@ def autocast(device: torch.device, precision: str) -> torch.autocast:
     return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
 
 
+def make_deterministic() -> None:
+    """The same bits every time on a GPU, too, at some cost in speed; an operation that cannot is an error.
+
+    To be called before anything runs on the GPU.
+    """
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS's condition for it
+    torch.use_deterministic_algorithms(True)
+
+
 class Randomness:
     """Every random number of a run comes from here, and all of it can be saved.
 

@@ -77,7 +77,7 @@ def test_batches_carry_the_index_of_every_image():
 
     def image_set(modality, count):
         store = ImageStore(torch.from_numpy(rng.integers(0, 256, (count, 3, 16, 8), dtype=np.uint8)))
-        return ImageSet(modality, store, np.ones(count, dtype=np.int64), np.zeros(count, dtype=np.int64))
+        return ImageSet(modality, store, np.ones(count, dtype=np.int64), np.zeros(count, dtype=np.int64), ())
 
     sets = {Modality.VISIBLE: image_set(Modality.VISIBLE, 9), Modality.INFRARED: image_set(Modality.INFRARED, 5)}
     plans = {Modality.VISIBLE: np.array([[0, 1], [7, 7]]), Modality.INFRARED: np.array([[4, 0, 1, 2], [3, 3, 3, 3]])}

@@ -75,18 +75,35 @@ def test_interruption_leaves_nothing(records, tmp_path, monkeypatch):
     assert not list((tmp_path / "store").iterdir())
 
 
-@pytest.mark.parametrize("mode", ["L", "CMYK", "RGBA", "P", "1", "LA", "I;16"])
+@pytest.mark.parametrize("mode", ["L", "RGBA", "P", "1", "LA", "I;16"])
 def test_colour_modes(tmp_path, mode):
-    path = tmp_path / "image.tiff"
+    path = tmp_path / "image.png"
     if mode == "I;16":
         grey = np.asarray(picture(mode="L")).astype(np.uint16) * 257
         Image.fromarray(grey).save(path)
         expected = picture(mode="L")
     else:
         expected = picture(mode=mode)
-        expected.save(path, format="PNG" if mode in ("P", "LA") else "TIFF")
+        expected.save(path)
     got = decode(path, 20, 10, "bilinear").transpose(1, 2, 0)
     assert np.array_equal(got, np.asarray(expected.convert("RGB")))
+
+
+def test_a_jpeg_of_four_inks(tmp_path):
+    path = tmp_path / "image.jpg"
+    Image.new("CMYK", (10, 20), (10, 200, 30, 40)).save(path, quality=100)
+    with Image.open(path) as image:
+        expected = np.asarray(image.convert("RGB"))
+    assert np.array_equal(decode(path, 20, 10, "bilinear").transpose(1, 2, 0), expected)
+
+
+@pytest.mark.parametrize("kind", ["TIFF", "GIF", "WEBP", "EPS", "PPM"])
+def test_formats_that_no_suffix_stands_for_are_refused(tmp_path, kind):
+    """Some of them Pillow hands to outside programs."""
+    path = tmp_path / "image.jpg"
+    picture().save(path, format=kind)
+    with pytest.raises(UserError, match=r"image\.jpg: cannot be read as an image"):
+        decode(path, 20, 10, "bilinear")
 
 
 def test_a_png_called_jpg_is_read(tmp_path):

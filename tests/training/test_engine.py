@@ -7,10 +7,18 @@ from small import SMALL
 
 from tokenmatcher.contracts import Modality, PseudoLabels
 from tokenmatcher.data.batches import Batch
-from tokenmatcher.errors import UserError
 from tokenmatcher.model.backbone import TokenViT
 from tokenmatcher.presets import PRESETS
-from tokenmatcher.training.engine import cosine, forward, make_optimizer, set_learning_rate, train_epoch, train_step
+from tokenmatcher.training.engine import (
+    Losses,
+    NotFinite,
+    cosine,
+    forward,
+    make_optimizer,
+    set_learning_rate,
+    train_epoch,
+    train_step,
+)
 from tokenmatcher.training.objectives import ContrastObjective
 from tokenmatcher.training.targets import ContrastTargets
 
@@ -52,8 +60,9 @@ def test_a_step_descends_then_writes_the_memories(model):
     set_learning_rate(optimizer, 1e-2)
     before = {m: objective.memories[m].vectors.clone() for m in Modality}
     first = train_step(model.train(), objective, make_batch(), optimizer)
-    assert set(first) == {"visible", "infrared", "diversity", "total"}
-    assert first["total"].item() == pytest.approx(sum(first[n].item() for n in first if n != "total"), rel=1e-6)
+    assert set(first) == {"visible", "infrared", "diversity", "total", "gradient"}
+    terms = [first[name].item() for name in ("visible", "infrared", "diversity")]
+    assert first["total"].item() == pytest.approx(sum(terms), rel=1e-6)
     for m in Modality:
         assert not torch.equal(before[m], objective.memories[m].vectors)
     for _ in range(20):
@@ -66,16 +75,36 @@ def test_means_are_over_the_steps(model):
     result = train_epoch(
         model, objective, [make_batch(s) for s in range(3)], optimizer, steps=3, title="t", progress=False
     )
-    assert set(result.losses) == {"visible", "infrared", "diversity", "total"}
+    assert set(result.losses) == {"visible", "infrared", "diversity", "total", "gradient"}
     assert result.images_per_second > 0
 
 
-def test_a_loss_that_is_not_finite_stops_and_is_named(model):
+@pytest.mark.parametrize(("bad", "steps"), [(0, 1), (2, 12), (9, 10), (10, 12)])
+def test_a_loss_that_is_not_finite_stops_and_is_named(model, bad, steps):
     objective, optimizer = make_objective(), make_optimizer(model, PRESETS["sysu"]["paper"].schedule)
-    broken = make_batch()
-    broken.images[Modality.INFRARED][0] = float("nan")
-    with pytest.raises(UserError, match=r"stage 1 epoch 4: loss .*infrared.* not finite"):
-        train_epoch(model, objective, [broken], optimizer, steps=1, title="stage 1 epoch 4", progress=False)
+    batches = [make_batch(step) for step in range(steps)]
+    batches[bad].images[Modality.INFRARED][0] = float("nan")
+    with pytest.raises(NotFinite) as caught:
+        train_epoch(model, objective, batches, optimizer, steps=steps, title="t", progress=False)
+    assert caught.value.step == bad
+    assert {"infrared", "total"} <= set(caught.value.terms)
+    assert f"not finite at step {bad + 1}" in str(caught.value)
+
+
+def test_a_gradient_that_is_not_finite_stops_and_is_named(model):
+    objective, optimizer = make_objective(), make_optimizer(model, PRESETS["sysu"]["paper"].schedule)
+    model.necks[0].weight.register_hook(lambda gradient: gradient * float("inf"))
+    with pytest.raises(NotFinite, match="the gradient of finite losses is not finite at step 1"):
+        train_epoch(model, objective, [make_batch()], optimizer, steps=1, title="t", progress=False)
+
+
+def test_losses_are_restored_as_they_were():
+    losses = Losses()
+    losses.steps = [{"a": torch.tensor(float(step)), "total": torch.tensor(1.0)} for step in range(4)]
+    del losses.steps[2]["a"]
+    again = Losses.restored(losses.state(), torch.device("cpu"))
+    assert again.steps == losses.steps
+    assert again.means() == losses.means() == {"a": pytest.approx(4 / 3), "total": 1.0}
 
 
 def test_cosine():

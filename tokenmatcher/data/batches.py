@@ -90,13 +90,13 @@ def plan_joint_epoch(
     rng: np.random.Generator,
     other_cameras: bool,
 ) -> dict[Modality, np.ndarray]:
-    """The epoch of both modalities, see `plan_epoch`; a visible image fills two places, its own and its twin's."""
+    """The epoch of both modalities, see `plan_epoch`."""
     return {
         modality: plan_epoch(
             found.labels,
             sets[modality].cameras,
             iters=iters,
-            identities=config.batch_size // config.num_instances // (2 if modality is Modality.VISIBLE else 1),
+            identities=config.people(modality),
             instances=config.num_instances,
             rng=rng,
             other_cameras=other_cameras,

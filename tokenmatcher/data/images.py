@@ -18,12 +18,14 @@ class ImageSet:
     """Decoded pictures of one modality.
 
     cameras, identities: (N,) int64. The identities are the true ones, for scores and logs only.
+    paths: of the N files.
     """
 
     modality: Modality
     store: ImageStore
     cameras: np.ndarray
     identities: np.ndarray
+    paths: tuple[Path, ...]
 
     def __len__(self) -> int:
         return len(self.store)
@@ -54,4 +56,5 @@ class ImageSet:
             store,
             np.array([record.camera for record in records], dtype=np.int64),
             np.array([record.identity for record in records], dtype=np.int64),
+            tuple(record.path for record in records),
         )

@@ -16,10 +16,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from PIL import Image
 from tqdm import tqdm
 
 from tokenmatcher.contracts import ImageRecord, Modality
+from tokenmatcher.data.pictures import opened
 from tokenmatcher.data.records import (
     COPY_FOLDERS,
     REGDB_TRIALS,
@@ -61,6 +61,7 @@ class Summary:
     data_dir: Path
     counts: tuple[Count, ...]
     hint: str = ""
+    absent: tuple[int, ...] = ()  # ids that are listed and have no image
 
     @property
     def warning(self) -> str:
@@ -78,6 +79,8 @@ class Summary:
         for count in self.counts:
             real = "" if count.real is None else f"{count.real:,}"
             lines.append(f"{count.name:{width}}  {count.found:>8,}  {real:>8}".rstrip())
+        if self.absent:
+            lines.append(f"warning: listed, but without any image: {_few(list(self.absent))}")
         return "\n".join([*lines, self.warning] if self.warning else lines)
 
     def __getitem__(self, name: str) -> int:
@@ -200,7 +203,9 @@ def _summarise_sysu(
 
     # 296: train_id.txt alone; 367: what users report who lost part of val_id.txt. Smaller trees need no such question.
     hint = "; were the ids of exp/val_id.txt forgotten?" if counts[0].found in (296, 367) else ""
-    return Summary("SYSU-MM01", data_dir, tuple(counts), hint)
+    present = {record.identity for record in (*training, *testing)}
+    absent = sorted({identity for ids in listed.values() for identity in ids} - present)
+    return Summary("SYSU-MM01", data_dir, tuple(counts), hint, tuple(absent))
 
 
 def _write_copies(data_dir: Path, plans: dict[Modality, Plan], folders: Iterable[str | Path]) -> None:
@@ -247,15 +252,8 @@ def _clear_leftovers(place: Path) -> None:
 def _check_images(paths: Iterable[Path]) -> None:
     """Reads each image's header. Raises UserError naming the first that is none."""
     for path in tqdm(sorted(set(paths)), desc="checking images", unit="image", disable=None):
-        _check_image(path)
-
-
-def _check_image(path: Path) -> None:
-    try:
-        with Image.open(path):
+        with opened(path):
             pass
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise UserError(f"{path} cannot be opened as an image ({path.stat().st_size} bytes)") from error
 
 
 def _is_right(place: Path, plan: Plan) -> bool:

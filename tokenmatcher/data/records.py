@@ -24,7 +24,7 @@ IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp"}
 COPY_FOLDERS = {Modality.VISIBLE: "rgb_modify", Modality.INFRARED: "ir_modify"}
 REGDB_LIST_NAMES = {Modality.VISIBLE: "visible", Modality.INFRARED: "thermal"}
 
-_COPY_NAME = re.compile(r"(\d+)_c(\d)_.+", re.ASCII)
+_COPY_NAME = re.compile(r"(\d+)_c(\d)_.+", re.ASCII | re.DOTALL)
 
 
 def image_files(folder: Path) -> list[Path]:
@@ -43,8 +43,8 @@ def image_files(folder: Path) -> list[Path]:
             )
     except (FileNotFoundError, NotADirectoryError):
         return []
-    except OSError as error:
-        raise UserError(f"cannot read the folder {folder}: {error.strerror}") from error
+    except OSError as error:  # names the entry of a loop of links, else the folder
+        raise UserError(f"cannot read {error.filename or folder}: {error.strerror}") from error
     return [folder / name for name in names]
 
 

@@ -22,6 +22,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from tokenmatcher.contracts import ImageRecord
+from tokenmatcher.data.pictures import opened
 from tokenmatcher.errors import UserError
 
 INTERPOLATIONS = {
@@ -35,17 +36,12 @@ def decode(path: Path, height: int, width: int, interpolation: str) -> np.ndarra
     """One picture as (3, height, width) uint8 RGB, whatever its file's format or colour mode.
 
     Raises:
-        UserError: the file is missing, truncated, not a picture, or absurdly large.
+        UserError: as `opened`.
     """
-    try:
-        with Image.open(path) as image:
-            if image.mode.startswith("I;16"):  # Pillow would clip 16-bit grey to white
-                image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-            rgb = image.convert("RGB").resize((width, height), INTERPOLATIONS[interpolation])
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such image") from None
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise UserError(f"{path}: cannot be read as an image ({error})") from None
+    with opened(path) as image:
+        if image.mode.startswith("I;16"):  # Pillow would clip 16-bit grey to white
+            image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+        rgb = image.convert("RGB").resize((width, height), INTERPOLATIONS[interpolation])
     return np.ascontiguousarray(np.asarray(rgb, dtype=np.uint8).transpose(2, 0, 1))
 
 

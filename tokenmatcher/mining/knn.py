@@ -13,9 +13,11 @@ import torch
 from tqdm import tqdm
 
 BLOCK = 2048
-# Inverted lists: LISTS * sqrt(N) of them, of which a query looks into PROBES.
-LISTS, PROBES = 4, 32
-POINTS_PER_LIST = 64  # that the lists' centres are learned from
+# Inverted lists: one for IMAGES_PER_LIST images, about as many as there are of a person, so that a person's images
+# are not thinned out in lists of others; a query looks into PROBES of them.
+IMAGES_PER_LIST, PROBES = 64, 32
+# Images that a list's centre is learned from, and rounds of that: more of either finds hardly more.
+POINTS_PER_LIST, ROUNDS = 32, 5
 
 
 def nearest(
@@ -122,9 +124,9 @@ def _flat_search(features: torch.Tensor, k: int) -> Search:
 
 def _ivf_search(features: torch.Tensor, k: int) -> Search:
     faiss, host = _faiss(), features.cpu().contiguous()
-    width, lists = host.shape[1], math.ceil(LISTS * math.sqrt(len(host)))
+    width, lists = host.shape[1], math.ceil(len(host) / IMAGES_PER_LIST)
     index = faiss.IndexIVFFlat(faiss.IndexFlatIP(width), width, lists, faiss.METRIC_INNER_PRODUCT)
-    index.cp.max_points_per_centroid = POINTS_PER_LIST
+    index.cp.niter, index.cp.max_points_per_centroid = ROUNDS, POINTS_PER_LIST
     index.cp.min_points_per_centroid = 1
     index.train(host.numpy())
     index.add(host.numpy())

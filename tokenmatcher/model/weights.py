@@ -214,6 +214,9 @@ def _from_own(content: Mapping[Any, Any], name: str, config: ModelConfig | None)
         if config and key != "drop_path" and getattr(config, key) != value:
             raise UserError(f"{name}: its network has {key} {value}, asked for was {getattr(config, key)}")
     source = _Source(name, content["model"])
+    for field, prefix in (("depth", "vit.blocks."), ("num_tokens", "necks.")):  # before as many modules are made
+        if getattr(recipe.model, field) != (found := _numbered(source, prefix)):
+            raise UserError(f"{name}: its network has {field} {getattr(recipe.model, field)}, its weights {found}")
     model = _build(config or recipe.model, name)
     _fill(model, source, lambda key: key)
     return model, ImportReport(
@@ -223,8 +226,8 @@ def _from_own(content: Mapping[Any, Any], name: str, config: ModelConfig | None)
 
 def _from_authors(source: _Source, config: ModelConfig | None) -> tuple[TokenViT, ImportReport]:
     config = config or _authors_config(source)
-    if config.depth != _depth(source):  # one block more, and the dead copy would pass for a live one
-        raise UserError(f"{source.name}: keys 'blocks.*': expected {config.depth} blocks, found {_depth(source)}")
+    if config.depth != _numbered(source):  # one block more, and the dead copy would pass for a live one
+        raise UserError(f"{source.name}: keys 'blocks.*': expected {config.depth} blocks, found {_numbered(source)}")
     model = _build(config, source.name)
     last = config.depth - 1
     tokens = source.take("cls_token", (1, config.num_tokens, config.embed_dim))
@@ -248,9 +251,10 @@ def _authors_key(key: str, last: int) -> str:
     return key.removeprefix("vit.")
 
 
-def _depth(source: _Source) -> int:
-    """Transformer blocks in an authors' file: the dead copy of the last one is still there to be counted."""
-    return len({key.split(".")[1] for key in source.tensors if key.startswith("blocks.")})
+def _numbered(source: _Source, prefix: str = "blocks.") -> int:
+    """How many modules `prefix0`, `prefix1` ... a file has. In an authors' one the dead copy of the last transformer
+    block is still there to be counted."""
+    return len({key.removeprefix(prefix).split(".")[0] for key in source.tensors if key.startswith(prefix)})
 
 
 def _authors_config(source: _Source) -> ModelConfig:
@@ -262,7 +266,7 @@ def _authors_config(source: _Source) -> ModelConfig:
         num_tokens=num_tokens,
         embed_dim=width,
         num_heads=width // _HEAD_WIDTH,
-        depth=_depth(source),
+        depth=_numbered(source),
         mlp_ratio=source.shape("b1.0.mlp.fc1.weight", 2)[0] / width,
         stem_channels=source.shape("visible_module.visible.conv.0.weight", 4)[0],
         patch_size=2 * source.shape("visible_module.visible.proj.weight", 4)[2],
@@ -293,7 +297,8 @@ def _from_pretrained(
         patches = patches.flatten(2).transpose(1, 2)
     positions = torch.empty(1, count, width)
     nn.init.trunc_normal_(positions, std=TOKEN_STD, a=-2.0, b=2.0, generator=generator)
-    necks = {key: value for key, value in model.state_dict().items() if key.startswith("necks.")}
+    fresh = nn.BatchNorm1d(width).state_dict()
+    necks = {f"necks.{neck}.{key}": value for neck in range(count) for key, value in fresh.items()}
     _fill(
         model,
         source,
@@ -347,9 +352,10 @@ def _class_tokens(tokens: Tensor) -> dict[str, Tensor]:
 
 
 def _build(config: ModelConfig, name: str) -> TokenViT:
-    """A model in inference mode whose weights are to be overwritten; PyTorch's global generator is left alone."""
+    """A model in inference mode without memory for its weights yet: what a file claims is compared with what it holds
+    before anything is allocated. PyTorch's global generator is left alone."""
     try:
-        with torch.random.fork_rng(devices=[]):
+        with torch.random.fork_rng(devices=[]), torch.device("meta"):
             return TokenViT(config).eval()
     except (ValueError, AssertionError, RuntimeError, MemoryError) as error:
         raise UserError(f"{name}: no such network: {error}") from None
@@ -359,8 +365,10 @@ def _fill(
     model: TokenViT, source: _Source, file_key: Callable[[str], str], ready: Mapping[str, Tensor] | None = None
 ) -> None:
     """Set every parameter and buffer: from `ready`, else from the file's key of it."""
-    state = dict(ready or {})
+    ready, state = ready or {}, {}
     for key, value in model.state_dict().items():
-        if key not in state:
-            state[key] = source.take(file_key(key), tuple(value.shape), floating=value.is_floating_point())
-    model.load_state_dict(state)
+        floating = value.is_floating_point()
+        taken = ready[key] if key in ready else source.take(file_key(key), tuple(value.shape), floating=floating)
+        # A copy of its own: both stems may come from one tensor.
+        state[key] = taken.to(value.dtype).clone(memory_format=torch.contiguous_format)
+    model.load_state_dict(state, assign=True)

@@ -9,7 +9,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from tokenmatcher.errors import UserError
+from tokenmatcher.errors import UserError, shown
 
 
 def _plain(value: Any) -> Any:
@@ -56,17 +56,24 @@ class RunLog:
         """A line for people."""
         if self.silent:
             return
+        text = "\n".join(map(shown, text.split("\n")))
         tqdm.write(text)
-        with self.text.open("a", encoding="utf-8") as file:
-            file.write(text + "\n")
+        _append(self.text, text)
 
     def epoch(self, entry: dict[str, Any]) -> None:
         """One epoch: a summary line for people and the whole entry as JSON."""
         if self.silent:
             return
         self.say(summary(entry))
-        with self.lines.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(_plain(entry)) + "\n")
+        _append(self.lines, json.dumps(_plain(entry)))
+
+
+def _append(path: Path, line: str) -> None:
+    try:
+        with path.open("a", encoding="utf-8") as file:
+            file.write(line + "\n")
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written ({error})") from None
 
 
 def summary(entry: dict[str, Any]) -> str:

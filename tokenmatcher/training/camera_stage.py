@@ -16,6 +16,7 @@ from tokenmatcher.contracts import OUTLIER, Modality, PseudoLabels
 from tokenmatcher.data.batches import plan_epoch
 from tokenmatcher.mining.clusters import centroids, cluster, silhouette
 from tokenmatcher.presets import Recipe
+from tokenmatcher.training.degenerate import notes_on_labels
 from tokenmatcher.training.engine import cosine
 from tokenmatcher.training.epoch import close_epoch, train_planned
 from tokenmatcher.training.objectives import ContrastObjective
@@ -65,9 +66,11 @@ def _one_camera(run: Run, places: list[tuple[Modality, int]], place: int, resume
         found, score = run.team.decide(partial(_label, features, camera, recipe))
         entry |= {"labels": {modality.value: run.describe(found, modality, index)}, "silhouette": score}
         clock.lap("cluster")
-        if found.num_clusters == 0:
-            run.log.epoch({**entry, "notes": ["no cluster: this camera is left as it is"]})
+        if found.num_clusters < 2:
+            run.log.epoch({**entry, "notes": [f"{found.num_clusters} clusters: this camera is left as it is"]})
             return
+        people = config.camera_batch_size // recipe.data.num_instances
+        entry["notes"] = notes_on_labels(found, modality, k1=config.camera_k1, people=people)
         if epoch >= config.camera_keep_from and score > best:
             best = score
             run.local_labels[modality][index] = found.labels
@@ -80,7 +83,7 @@ def _one_camera(run: Run, places: list[tuple[Modality, int]], place: int, resume
             labels,
             run.sets[modality].cameras,
             iters=config.camera_iters,
-            identities=config.camera_batch_size // recipe.data.num_instances,
+            identities=people,
             instances=recipe.data.num_instances,
             rng=run.random.order,
             other_cameras=False,

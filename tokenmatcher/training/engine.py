@@ -9,6 +9,7 @@ import math
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -17,20 +18,82 @@ from tqdm import tqdm
 from tokenmatcher.contracts import Modality
 from tokenmatcher.data.batches import Batch
 from tokenmatcher.distributed import ALONE, Team
-from tokenmatcher.errors import UserError
 from tokenmatcher.presets import ScheduleConfig
 from tokenmatcher.runtime import autocast
 from tokenmatcher.training.objectives import Objective, View, Views
 
 CHECK_EVERY = 10  # steps between looks at the loss, each of which waits for the device
+GRADIENT = "gradient"  # stands among the terms: the norm of a step's gradient
 
 
-Losses = dict[str, list[Tensor]]  # the terms of each step so far, by name
+class NotFinite(Exception):
+    """Training has come to NaN or infinity. The model is spoilt: do not save it.
+
+    Args:
+        step: of its epoch, from 0, where it began.
+        terms: the losses that were not finite there; where all were, GRADIENT.
+    """
+
+    def __init__(self, step: int, terms: list[str]) -> None:
+        super().__init__(step, terms)
+        self.step, self.terms = step, terms
+
+    def __str__(self) -> str:
+        losses = [name for name in self.terms if name != GRADIENT]
+        what = f"loss {', '.join(losses)}" if losses else "the gradient of finite losses"
+        return f"{what} is not finite at step {self.step + 1}"
+
+
+class Losses:
+    """The terms of an epoch's steps so far, still on the device."""
+
+    def __init__(self) -> None:
+        self.steps: list[dict[str, Tensor]] = []
+        self._checked = 0
+
+    def check(self) -> float:
+        """The latest total; waits for the device.
+
+        Raises:
+            NotFinite: in a step since the last call.
+        """
+        latest = self.steps[self._checked :]
+        finite = torch.stack([torch.stack(list(terms.values())).isfinite().all() for terms in latest]).tolist()
+        if not all(finite):
+            step = finite.index(False)
+            terms = [name for name, value in latest[step].items() if not value.isfinite()]
+            raise NotFinite(self._checked + step, terms)
+        self._checked = len(self.steps)
+        return float(self.steps[-1]["total"])
+
+    def means(self) -> dict[str, float]:
+        return {name: values.mean().item() for name, (_, values) in self.state().items()}
+
+    def state(self) -> dict[str, tuple[Tensor, Tensor]]:
+        """By name: the steps in which a term occurred, and its values."""
+        found: dict[str, tuple[list[int], list[Tensor]]] = {}
+        for step, terms in enumerate(self.steps):
+            for name, value in terms.items():
+                steps, values = found.setdefault(name, ([], []))
+                steps.append(step)
+                values.append(value)
+        return {name: (torch.tensor(steps), torch.stack(values)) for name, (steps, values) in found.items()}
+
+    @classmethod
+    def restored(cls, state: dict[str, tuple[Tensor, Tensor]], device: torch.device) -> Losses:
+        losses = cls()
+        losses.steps = [{} for _ in state["total"][0]]
+        for name, (steps, values) in state.items():
+            for step, value in zip(steps.tolist(), values.to(device).unbind(), strict=True):
+                losses.steps[step][name] = value
+        losses._checked = len(losses.steps)
+        return losses
 
 
 @dataclass(frozen=True)
 class EpochResult:
-    """losses: mean of each term over the steps in which it occurred, unweighted; `total` weighted."""
+    """losses: mean of each term over the steps in which it occurred, unweighted; `total` weighted; beside them the
+    mean norm of the gradient."""
 
     losses: dict[str, float]
     images_per_second: float
@@ -45,6 +108,30 @@ def make_optimizer(model: nn.Module, config: ScheduleConfig) -> torch.optim.Opti
     return torch.optim.SGD(
         parameters, lr=0.0, momentum=config.sgd_momentum, weight_decay=config.weight_decay, fused=fused
     )
+
+
+def restore_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
+    """Take up what a saved optimiser had gathered of each parameter; its numbers, such as the weight decay, stay.
+
+    Raises:
+        ValueError: that does not fit the parameters.
+    """
+    fresh = optimizer.state_dict()
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    gathered = state["state"]
+    for number, values in gathered.items():
+        if type(number) is not int or not 0 <= number < len(parameters) or not isinstance(values, dict):
+            raise ValueError("optimiser: no such parameter")
+        for name, value in values.items():
+            if value is None and name == "momentum_buffer":
+                continue
+            fits = isinstance(value, Tensor) and value.shape in (parameters[number].shape, torch.Size())
+            if not fits or not value.is_floating_point() or not value.isfinite().all():
+                raise ValueError(f"optimiser: {name!r} of parameter {number}")
+    wanted = {"sgd": {"momentum_buffer"}, "adamw": {"step", "exp_avg", "exp_avg_sq"}}[type(optimizer).__name__.lower()]
+    if any(values.keys() != wanted for values in gathered.values()):
+        raise ValueError("optimiser: another kind")
+    optimizer.load_state_dict({**fresh, "state": gathered})
 
 
 def cosine(epoch: int, epochs: int, highest: float, lowest: float) -> float:
@@ -80,15 +167,17 @@ def train_step(
     team: Team = ALONE,
     precision: str = "fp32",
 ) -> dict[str, Tensor]:
-    """Forward, backward, optimiser, memories; returns the terms and `total`, detached, still on the device."""
+    """Forward, backward, optimiser, memories; returns the terms, `total` and GRADIENT, detached, on the device."""
     views = forward(model, batch, team, precision)
     terms = objective.losses(views)
     total = torch.stack([objective.weights[name] * term for name, term in terms.items()]).sum()
     optimizer.zero_grad(set_to_none=True)
     total.backward()
+    gradients = [parameter.grad for parameter in model.parameters() if parameter.grad is not None]
+    norm = nn.utils.get_total_norm(gradients)
     optimizer.step()
     objective.update(views)
-    return {**{name: term.detach() for name, term in terms.items()}, "total": total.detach()}
+    return {**{name: term.detach() for name, term in terms.items()}, "total": total.detach(), GRADIENT: norm}
 
 
 def train_epoch(
@@ -108,37 +197,24 @@ def train_epoch(
     """Train on `batches`, the last ones of an epoch of `steps`.
 
     Args:
-        losses: of the steps done before, by name.
+        losses: of the steps done before.
         after_step: called after each step with its number, from 0, and all losses so far.
 
     Raises:
-        UserError: a loss is not finite; names the terms and the step. The model is then spoilt, so do not save it.
+        NotFinite: a loss or a gradient is not finite.
     """
     model.train()
-    sums = losses or {}
-    done = max(map(len, sums.values()), default=0)
+    losses = losses or Losses()
+    done = len(losses.steps)
     images, start = 0, time.perf_counter()
     bar = tqdm(total=steps, initial=done, desc=title, disable=not progress, leave=False)
     with bar:
         for step, batch in enumerate(batches, start=done):
-            for name, value in train_step(model, objective, batch, optimizer, team, precision).items():
-                sums.setdefault(name, []).append(value)
+            losses.steps.append(train_step(model, objective, batch, optimizer, team, precision))
             images += sum(len(index) for index in batch.index.values())
             bar.update()
             if (step + 1) % CHECK_EVERY == 0 or step + 1 == steps:
-                bar.set_postfix_str(f"loss {check_losses(sums, title, step):.3f}", refresh=False)
+                bar.set_postfix_str(f"loss {losses.check():.3f}", refresh=False)
             if after_step is not None:
-                after_step(step, sums)
-    means = {name: torch.stack(values).mean().item() for name, values in sums.items()}
-    return EpochResult(means, images / (time.perf_counter() - start))
-
-
-def check_losses(sums: Losses, title: str, step: int) -> float:
-    latest = {name: torch.stack(values[-CHECK_EVERY:]) for name, values in sums.items()}
-    broken = [name for name, values in latest.items() if not bool(values.isfinite().all())]
-    if broken:
-        raise UserError(
-            f"{title}: loss {', '.join(broken)} is not finite within the {CHECK_EVERY} steps up to {step + 1}; "
-            "nothing was saved from this epoch. A lower --lr usually helps"
-        )
-    return float(latest["total"][-1])
+                after_step(step, losses)
+    return EpochResult(losses.means(), images / (time.perf_counter() - start))

@@ -17,8 +17,16 @@ import torch
 from tokenmatcher.contracts import Modality
 from tokenmatcher.data.batches import make_batches
 from tokenmatcher.errors import UserError
+from tokenmatcher.runtime import replacing
 from tokenmatcher.training import checkpoint
-from tokenmatcher.training.engine import EpochResult, Losses, check_losses, set_learning_rate, train_epoch
+from tokenmatcher.training.engine import (
+    EpochResult,
+    Losses,
+    NotFinite,
+    restore_optimizer,
+    set_learning_rate,
+    train_epoch,
+)
 from tokenmatcher.training.objectives import Objective
 from tokenmatcher.training.run import Run
 
@@ -47,21 +55,24 @@ class _Saves:
     def take_up(self) -> Losses:
         """Go to where an interruption left this epoch; returns the losses of the steps that are done."""
         if not self.path.is_file():
-            return {}
+            return Losses()
         try:
             content = checkpoint.read(self.path)
         except UserError as error:
             self.run.log.say(f"warning: {error}; the epoch starts again")
-            return {}
+            return Losses()
         state = content["run"]
         if state.get("place") != self.place or content["recipe"] != self.run.recipe.to_dict():
-            return {}
-        self.run.model.load_state_dict(content["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.run.random.restore(state["random"])
-        for memory, vectors in zip(self.objective.all_memories(), state["memories"], strict=True):
-            memory.vectors.copy_(vectors)
-        return {name: list(values.to(self.run.device).unbind()) for name, values in state["losses"].items()}
+            return Losses()
+        try:
+            self.run.model.load_state_dict(content["model"])
+            restore_optimizer(self.optimizer, state["optimizer"])
+            self.run.random.restore(state["random"])
+            for memory, vectors in zip(self.objective.all_memories(), state["memories"], strict=True):
+                memory.vectors.copy_(vectors)
+            return Losses.restored(state["losses"], self.run.device)
+        except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+            raise UserError(f"{self.path}: not a save of ours ({error!r}); without it the epoch starts again") from None
 
     def after_step(self, step: int, losses: Losses) -> None:
         """Save when it is time, and stop when a signal came; the last step is followed by the epoch's own save."""
@@ -69,12 +80,12 @@ class _Saves:
         if step + 1 == self.steps:
             return
         if save:
-            check_losses(losses, self.title, step)
+            losses.check()
             state = {
                 "place": self.place,
                 "optimizer": self.optimizer.state_dict(),
                 "memories": [memory.vectors for memory in self.objective.all_memories()],
-                "losses": {name: torch.stack(values) for name, values in losses.items()},
+                "losses": losses.state(),
             }
             self.run.save(self.path, f"{self.title}, after step {step + 1}", state=state)
         if stop:
@@ -119,12 +130,12 @@ def train_planned(
         twins, jitter_plain: see `make_batches`.
 
     Raises:
-        UserError: a loss is not finite.
+        UserError: a loss or gradient is not finite; names it, the step and its images.
         Interruption: a signal asked to stop; what was done is saved.
     """
     saves = _Saves(run, objective, optimizer, plans, place)
     losses = saves.take_up()
-    done = max(map(len, losses.values()), default=0)
+    done = len(losses.steps)
     set_learning_rate(optimizer, rate)
     batches = make_batches(
         run.sets,
@@ -136,20 +147,36 @@ def train_planned(
         depth_branches=len(run.model.depth_modules),
         team=run.team,
     )
-    with run.signals.deferred():
-        return train_epoch(
-            run.trained,
-            objective,
-            batches,
-            optimizer,
-            steps=saves.steps,
-            title=saves.title,
-            progress=run.progress,
-            team=run.team,
-            precision=run.precision,
-            losses=losses,
-            after_step=saves.after_step,
-        )
+    try:
+        with run.signals.deferred():
+            return train_epoch(
+                run.trained,
+                objective,
+                batches,
+                optimizer,
+                steps=saves.steps,
+                title=saves.title,
+                progress=run.progress,
+                team=run.team,
+                precision=run.precision,
+                losses=losses,
+                after_step=saves.after_step,
+            )
+    except NotFinite as error:
+        images = [run.sets[m].paths[row] for m, rows in plans.items() for row in dict.fromkeys(rows[error.step])]
+        raise UserError(f"{saves.title}: {error}, {_blame(run, images)}") from None
+
+
+def _blame(run: Run, images: list[Path]) -> str:
+    """Which images a step was made of: one for the message, all in a file."""
+    path = run.folder / "not_finite.txt"
+    if run.team.leads:
+        with replacing(path) as file:
+            file.write("".join(f"{str(image)!r}\n" for image in images).encode("utf-8", "backslashreplace"))
+    return (
+        f"made of {str(images[0])!r} and {len(images) - 1} other images, listed in {path}; "
+        "nothing was saved since. A lower --lr usually helps (--resume auto goes on from the last save)"
+    )
 
 
 def close_epoch(run: Run, folder: Path) -> None:

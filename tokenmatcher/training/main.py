@@ -25,7 +25,7 @@ from tokenmatcher.model.weights import build_model
 from tokenmatcher.presets import Recipe
 from tokenmatcher.report.header import run_header
 from tokenmatcher.report.log import RunLog
-from tokenmatcher.runtime import Randomness, choose_device, choose_precision, only_one, replacing
+from tokenmatcher.runtime import Randomness, choose_device, choose_precision, make_deterministic, only_one, replacing
 from tokenmatcher.training.interruption import Signals, caught_signals
 from tokenmatcher.training.resuming import checkpoint_to_resume, clear_leftovers
 from tokenmatcher.training.run import Run
@@ -97,6 +97,9 @@ def parser_for(dataset: Dataset) -> Parser:
         action="store_true",
         help="forget activations and compute them again backwards: a third slower, fits a 24 GB GPU",
     )
+    group.add_argument(
+        "--deterministic", action="store_true", help="the same bits every time on a GPU, too; the CPU's always are"
+    )
     group.add_argument("--seed", type=seed, default=1, help="of all random numbers (default %(default)s)")
     group.add_argument("--no-progress", action="store_true", help="no progress bars")
     add_recipe_flags(parser, dataset)
@@ -128,6 +131,8 @@ def _train(
     team: Team,
     signals: Signals,
 ) -> None:
+    if given.deterministic:
+        make_deterministic()
     device, progress = choose_device(given.device, team.local_rank), team.leads and not given.no_progress
     precision = choose_precision(given.precision, device)
     if recipe.clusters.neighbour_search == "approximate" and find_spec("faiss") is None:

@@ -6,6 +6,7 @@ Epochs are counted from 0. A checkpoint's `run` part says where to go on: `stage
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -16,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tokenmatcher.contracts import Modality, PseudoLabels
+from tokenmatcher.contracts import OUTLIER, Modality, PseudoLabels
 from tokenmatcher.data.augment import Augmenter
 from tokenmatcher.data.images import ImageSet
 from tokenmatcher.distributed import ALONE, Team
@@ -28,7 +29,7 @@ from tokenmatcher.presets import Recipe
 from tokenmatcher.report.log import RunLog
 from tokenmatcher.runtime import Randomness
 from tokenmatcher.training import checkpoint
-from tokenmatcher.training.engine import make_optimizer
+from tokenmatcher.training.engine import make_optimizer, restore_optimizer
 from tokenmatcher.training.interruption import Signals
 
 ScoresByProtocol = dict[str, dict[str, Any]]
@@ -124,14 +125,11 @@ class Run:
             raise UserError(f"{path}: was trained on {content['dataset']}, trial {content['trial']}")
         if run["images"] != {m.value: len(images) for m, images in self.sets.items()}:
             raise UserError(f"{path}: was trained on other images: {run['images']}")
-        if run["stage"] not in ("1", "camera", "2") or run["epoch"] < 0 or run["log_position"] < 0:
-            raise ValueError("stage, epoch or log position")
+        self._check(run)
         self.model.load_state_dict(content["model"])
         self.random.restore(run["random"])
         if run["local_labels"] is not None:
-            self.local_labels = {Modality(m): labels.numpy() for m, labels in run["local_labels"].items()}
-            if any(len(labels) != len(self.sets[m]) for m, labels in self.local_labels.items()):
-                raise ValueError("local labels of another number of images")
+            self.local_labels = {m: run["local_labels"][m.value].numpy() for m in Modality}
         self.resumed = run
         if path.resolve().is_relative_to(self.folder.resolve()):
             self.log.cut(run["log_position"])
@@ -143,6 +141,24 @@ class Run:
         if run["seed"] != self.random.seed:
             said.append(f"note: goes on with the random numbers of --seed {run['seed']}")
         return said
+
+    def _check(self, run: dict[str, Any]) -> None:
+        """Raises ValueError and others unless all parts of a checkpoint's `run` are what we write."""
+        if run["stage"] not in ("1", "camera", "2"):
+            raise ValueError(f"stage {run['stage']!r}")
+        counts = ["epoch", "log_position", *(["camera"] if run["stage"] == "camera" else [])]
+        if any(type(run[name]) is not int or run[name] < 0 for name in counts) or not math.isfinite(run["best"]):
+            raise ValueError("epoch, log position, camera or best score")
+        if run["local_labels"] is not None:
+            for modality, images in self.sets.items():
+                labels = run["local_labels"][modality.value]
+                if labels.shape != (len(images),) or labels.dtype != torch.int64 or labels.min() < OUTLIER:
+                    raise ValueError("local labels")
+        elif run["stage"] == "camera":
+            raise ValueError("no local labels")
+        if run["stage"] == "camera":
+            self.model.load_state_dict(run["start"])
+        self.optimizer(run["optimizer"])
 
     def finished(self, stages: Sequence[str]) -> bool:
         """Whether the resumed checkpoint is the end of the last of `stages`."""
@@ -171,7 +187,7 @@ class Run:
         """A fresh optimiser, or one as it was saved."""
         optimizer = make_optimizer(self.model, self.recipe.schedule)
         if state is not None:
-            optimizer.load_state_dict(state)
+            restore_optimizer(optimizer, state)
         return optimizer
 
     def extract(self, modality: Modality, index: np.ndarray | None = None) -> Tensor:

@@ -17,11 +17,11 @@ from torch import Tensor
 
 from tokenmatcher.contracts import Modality, PseudoLabels
 from tokenmatcher.data.batches import plan_joint_epoch
-from tokenmatcher.errors import UserError
 from tokenmatcher.evaluation.diagnostics import neighbour_quality, right_matches
 from tokenmatcher.mining.clusters import pseudo_labels
 from tokenmatcher.mining.knn import nearest
 from tokenmatcher.training.camera_stage import camera_stage
+from tokenmatcher.training.degenerate import demand_clusters, notes_on_labels, notes_on_targets
 from tokenmatcher.training.engine import cosine
 from tokenmatcher.training.epoch import close_epoch, train_planned
 from tokenmatcher.training.objectives import ContrastObjective, JointObjective, Objective
@@ -60,6 +60,7 @@ def two_modality_stage(run: Run, stage: str) -> None:
         clock.lap("extract")
         labels = {m: _label(run, features[m], m, title) for m in Modality}
         entry["labels"] = {m.value: run.describe(labels[m], m) for m in Modality}
+        entry["notes"] = [note for m in Modality for note in _notes(run, stage, labels[m], m)]
         clock.lap("cluster")
         objective = _objective(run, stage, epoch, features, labels, entry)
         clock.lap("mine")
@@ -121,12 +122,18 @@ def _label(run: Run, features: Tensor, modality: Modality, title: str) -> Pseudo
             progress=run.progress,
         )
     )
-    if found.num_clusters == 0:
-        raise UserError(
-            f"{title}: all {len(found)} {modality} images are outliers; "
-            "a larger --eps or a smaller --k1 makes larger clusters"
-        )
+    demand_clusters(found, modality, run.recipe, title)
     return found
+
+
+def _notes(run: Run, stage: str, found: PseudoLabels, modality: Modality) -> list[str]:
+    return notes_on_labels(
+        found,
+        modality,
+        k1=run.recipe.clusters.k1,
+        people=run.recipe.data.people(modality),
+        cameras=run.sets[modality].cameras if stage == "1" and run.dataset == "sysu" else None,
+    )
 
 
 def _objective(
@@ -150,6 +157,7 @@ def _objective(
         team=run.team,
     )
     entry |= _describe(run, targets)
+    entry["notes"] += notes_on_targets(targets)
     return JointObjective(targets, recipe.losses, epoch)
 
 
