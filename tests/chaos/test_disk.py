@@ -29,15 +29,15 @@ def test_a_full_disk_is_told_and_what_was_saved_is_whole(untouched, tmp_path, sh
         pytest.skip("no file systems may be mounted here")
     size = int(share * sum(path.stat().st_size for path in whole.rglob("*") if path.is_file()))
     train = shlex.join(map(str, [sys.executable, *harness.command(data, small / "run"), "--save-every", "0"]))
-    root, here, there = (shlex.quote(str(path)) for path in (harness.ROOT, small, rescued))
+    here, there = (shlex.quote(str(path)) for path in (small, rescued))
     script = f"""
-        mount -t tmpfs -o size={size} none {here} && cd {root} || exit 9
+        mount -t tmpfs -o size={size} none {here} || exit 9
         {train}
         status=$?
         cp -r {here}/run {there}
         exit $status
     """
-    done = subprocess.run([*NAMESPACE, "sh", "-c", script], capture_output=True, text=True, timeout=600)
+    done = harness.shell(*NAMESPACE, "sh", "-c", script)
     assert done.returncode == 2, done.stderr
     lines = done.stderr.splitlines()
     assert len(lines) == 1 and str(small) in lines[0] and "No space left" in lines[0], done.stderr
