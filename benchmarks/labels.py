@@ -32,16 +32,17 @@ SETTINGS = {name: getattr(PRESETS["sysu"]["paper"].clusters, name) for name in (
 BLOCK = 1024
 
 
-def people(count, width, seed=0, *, with_owners=False):
-    """(N, D) unit rows: 56 pictures a person in 4 cameras, a shift for each camera; on demand (N,) the people."""
+def people(count, width, seed=0, *, spread=1.0, with_owners=False):
+    """(N, D) unit rows: 56 pictures a person in 4 cameras, a shift for each camera; on demand (N,) the people.
+    `spread` scales shifts and noise beside the unit vector that is the person."""
     random = torch.Generator().manual_seed(seed)
     owner = torch.randint(max(1, count // 56), (count,), generator=random)
     camera = torch.randint(4, (count,), generator=random)
     persons = functional.normalize(torch.randn(int(owner.max()) + 1, width, generator=random), dim=1)
     shifts = functional.normalize(torch.randn(4 * len(persons), width, generator=random), dim=1)
-    features = torch.randn(count, width, generator=random).mul_(1 / math.sqrt(width))
+    features = torch.randn(count, width, generator=random).mul_(spread / math.sqrt(width))
     for rows in torch.arange(count).split(BLOCK):
-        features[rows] += persons[owner[rows]] + 0.7 * shifts[4 * owner[rows] + camera[rows]]
+        features[rows] += persons[owner[rows]] + 0.7 * spread * shifts[4 * owner[rows] + camera[rows]]
         features[rows] = functional.normalize(features[rows], dim=1)
     return (features, owner.numpy()) if with_owners else features
 

@@ -1,6 +1,7 @@
 """Files that are whole or not there, and folders that one run writes to."""
 
 import os
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +10,7 @@ import pytest
 import torch
 
 from tokenmatcher.errors import UserError
-from tokenmatcher.runtime import Randomness, autocast, choose_precision, only_one, replacing
+from tokenmatcher.runtime import Randomness, autocast, choose_precision, make_deterministic, only_one, replacing
 
 HOLD = """
 import sys, time
@@ -69,3 +70,34 @@ def test_precision():
         assert (a @ a).dtype == torch.float32
     with autocast(cpu, "bf16"):
         assert (a @ a).dtype == torch.bfloat16
+
+
+def test_a_file_and_its_folder_are_on_disk_before_it_is_done(tmp_path, monkeypatch):
+    """What power loss may undo is what was not flushed: content first, then the name."""
+    done = []
+    fsync, replace = os.fsync, Path.replace
+
+    def flushed(descriptor):
+        done.append("folder" if stat.S_ISDIR(os.fstat(descriptor).st_mode) else "file")
+        fsync(descriptor)
+
+    def renamed(self, target):
+        done.append("rename")
+        return replace(self, target)
+
+    monkeypatch.setattr(os, "fsync", flushed)
+    monkeypatch.setattr(Path, "replace", renamed)
+    with replacing(tmp_path / "new.bin") as file:
+        file.write(b"content")
+    assert done == ["file", "rename", "folder"]
+
+
+def test_deterministic_is_pytorchs_own_switch(monkeypatch):
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
+    try:
+        make_deterministic()
+        assert torch.are_deterministic_algorithms_enabled()
+        assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
+    finally:
+        torch.use_deterministic_algorithms(False)
+        os.environ.pop("CUBLAS_WORKSPACE_CONFIG", None)

@@ -294,7 +294,18 @@ class TestRegdb:
 
 class TestCommandLine:
     def test_sysu_then_reuse(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        flags = ["sysu", "--out", str(tmp_path / "a"), "--train-ids", "2", "--test-ids", "1", "--quiet", "--seed", "3"]
+        flags = [
+            "sysu",
+            "--out",
+            str(tmp_path / "a"),
+            "--train-ids",
+            "2",
+            "--test-ids",
+            "1",
+            "--no-progress",
+            "--seed",
+            "3",
+        ]
         main(flags)
         assert "written" in capsys.readouterr().out
         main(flags)
@@ -335,7 +346,18 @@ class TestCommandLine:
     def test_out_that_cannot_be_made(self, tmp_path: Path) -> None:
         (tmp_path / "file").write_text("")
         with pytest.raises(UserError, match="file"):
-            main(["sysu", "--out", str(tmp_path / "file" / "demo"), "--train-ids", "1", "--test-ids", "0", "--quiet"])
+            main(
+                [
+                    "sysu",
+                    "--out",
+                    str(tmp_path / "file" / "demo"),
+                    "--train-ids",
+                    "1",
+                    "--test-ids",
+                    "0",
+                    "--no-progress",
+                ]
+            )
 
 
 @pytest.mark.slow

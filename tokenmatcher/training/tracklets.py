@@ -16,8 +16,9 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -41,26 +42,30 @@ from tokenmatcher.training.engine import cosine, set_learning_rate
 CAMERAS = range(1, 7)
 
 
+def _number(default: Any, text: str) -> Any:
+    return field(default=default, metadata={"help": text})
+
+
 @dataclass(frozen=True, kw_only=True)
 class TrackletConfig:
     """Numbers of the pre-training, decided here by trial; `preset` names network and augmentation."""
 
-    preset: str = "demo"
-    worlds: int = 8
-    first_world: int = 900_000
-    people: int = 60
-    shots: int = 4
-    nir_correlation: float = 0.8
-    steps: int = 450
-    groups: int = 4
-    people_in_group: int = 16
-    lr: float = 1e-3
-    lr_min: float = 1e-5
-    weight_decay: float = 0.05
-    temperature: float = 0.1
-    one_channel_prob: float = 0.5
-    erase_prob: float = 0.0
-    seed: int = 0
+    preset: str = _number("demo", "network and augmentation")
+    worlds: int = _number(8, "rendered worlds, of six cameras each")
+    first_world: int = _number(900_000, "seed of the first world")
+    people: int = _number(60, "people in a world")
+    shots: int = _number(4, "pictures of a person and camera")
+    nir_correlation: float = _number(0.8, "how far infrared follows colour, 0 to 1")
+    steps: int = _number(450, "training steps")
+    groups: int = _number(4, "cameras in a batch")
+    people_in_group: int = _number(16, "people of each camera in a batch")
+    lr: float = _number(1e-3, "highest learning rate")
+    lr_min: float = _number(1e-5, "lowest learning rate")
+    weight_decay: float = _number(0.05, "of AdamW")
+    temperature: float = _number(0.1, "of the contrast")
+    one_channel_prob: float = _number(0.5, "share of visible pictures reduced to one channel")
+    erase_prob: float = _number(0.0, "probability of random erasing")
+    seed: int = _number(0, "of weights, batches and augmentation")
 
     def __post_init__(self) -> None:
         numbers = [value for value in asdict(self).values() if isinstance(value, float)]
@@ -167,8 +172,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, default=Path("pretrained/demo_vit.pth"), help="weights file to write")
     parser.add_argument("--device", choices=("auto", "cuda", "cpu"), default="auto", help="(default auto)")
     defaults = TrackletConfig()
-    for name, value in asdict(defaults).items():
-        parser.add_argument("--" + name.replace("_", "-"), type=type(value), default=value, help=f"(default {value})")
+    for leaf in fields(defaults):
+        flag, kind = "--" + leaf.name.replace("_", "-"), type(leaf.default)
+        text = f"{leaf.metadata['help']} (default {leaf.default})"
+        parser.add_argument(flag, type=kind, default=leaf.default, help=text, metavar=kind.__name__.upper()[0])
     given = vars(parser.parse_args(arguments))
     out, device = given.pop("out"), given.pop("device")
     config = replace(defaults, **given)

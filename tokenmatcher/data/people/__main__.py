@@ -69,7 +69,7 @@ def _add_world(parser: argparse.ArgumentParser) -> None:
 def _add_writing(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="folder to make")
     parser.add_argument("--workers", type=int, default=1, help="processes that draw (default: %(default)s)")
-    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+    parser.add_argument("--no-progress", action="store_true", help="no progress bars")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -152,14 +152,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 images=flags.images,
                 identity_offset=flags.first_identity,
                 workers=flags.workers,
-                progress=not flags.quiet,
+                progress=not flags.no_progress,
             )
         )
         return
     sizes = dict(REAL_SYSU) if flags.real_size else {}
     sizes |= {name: value for name in REAL_SYSU if (value := getattr(flags, name)) is not None}
     sizes["identity_offset"] = flags.first_identity
-    _report(write_sysu(flags.out, world, workers=flags.workers, progress=not flags.quiet, **sizes))
+    _report(write_sysu(flags.out, world, workers=flags.workers, progress=not flags.no_progress, **sizes))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,220 @@
+"""Take each mechanism away and see that a test notices.
+
+    python tests/mutations.py                  all of them, in a copy of the project; prints a Markdown table
+    python tests/mutations.py digest lock      some
+
+A mutation replaces a piece of one file's text. The named tests must pass without it and fail with it.
+"""
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+
+
+@dataclass(frozen=True)
+class Mutation:
+    name: str
+    mechanism: str
+    file: str
+    old: str
+    new: str
+    test: str
+
+
+def mutations():
+    run, training = "tokenmatcher/runtime.py", "tokenmatcher/training"
+    e2e = "tests/test_end_to_end.py"
+    yield Mutation(
+        "rename", "a file is written beside its place and renamed into it", run,
+        'temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")', "temporary = path",
+        "tests/test_runtime.py::test_a_file_is_whole_or_as_before",
+    )  # fmt: skip
+    yield Mutation(
+        "fsync", "a file is flushed to disk before it is renamed", run, "os.fsync(file.fileno())", "pass",
+        "tests/test_runtime.py::test_a_file_and_its_folder_are_on_disk_before_it_is_done",
+    )  # fmt: skip
+    yield Mutation(
+        "folder", "its folder is flushed, too", run, "        _sync_folder(path.parent)\n", "",
+        "tests/test_runtime.py::test_a_file_and_its_folder_are_on_disk_before_it_is_done",
+    )  # fmt: skip
+    yield Mutation(
+        "keep", "former checkpoints are kept", run, "_keep_as(younger, before(path, age))", "pass",
+        "tests/training/test_resuming.py::test_the_last_saves_are_kept_and_no_more",
+    )  # fmt: skip
+    yield Mutation(
+        "lock", "one run a folder", run, "fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)", "pass",
+        "tests/test_runtime.py::test_a_second_run_is_told_who_holds_the_folder",
+    )  # fmt: skip
+    yield Mutation(
+        "digest", "a digest inside checkpoints", "tokenmatcher/model/digest.py",
+        "agrees = content.get(DIGEST) == digest_of(content)", "agrees = True",
+        "tests/model/test_digest.py::test_a_flipped_byte_in_the_file_is_found",
+    )  # fmt: skip
+    yield Mutation(
+        "fallback", "a damaged newest checkpoint gives way to the one before", f"{training}/resuming.py",
+        "                continue\n", "                raise\n",
+        "tests/training/test_resuming.py::test_the_newest_whole_one_is_taken",
+    )  # fmt: skip
+    yield Mutation(
+        "generators", "saves within an epoch hold the random generators", f"{training}/epoch.py",
+        'self.run.random.restore(state["random"])', "pass",
+        f"{e2e}::test_an_epoch_is_gone_on_with_where_it_was_left",
+    )  # fmt: skip
+    yield Mutation(
+        "memories", "and the memories", f"{training}/epoch.py", "memory.vectors.copy_(vectors)", "pass",
+        f"{e2e}::test_an_epoch_is_gone_on_with_where_it_was_left",
+    )  # fmt: skip
+    yield Mutation(
+        "optimiser", "and the optimiser", f"{training}/engine.py",
+        'optimizer.load_state_dict({**fresh, "state": gathered})', "pass",
+        f"{e2e}::test_an_epoch_is_gone_on_with_where_it_was_left",
+    )  # fmt: skip
+    yield Mutation(
+        "signals", "SIGTERM and SIGINT finish the step and save", f"{training}/interruption.py",
+        "self._deferring = True", "self._deferring = False",
+        "tests/chaos/test_chaos.py::test_a_signal_finishes_the_step_and_saves",
+    )  # fmt: skip
+    yield Mutation(
+        "log", "a resumed run cuts the log back", f"{training}/run.py",
+        'self.log.cut(run["log_position"])', "pass", f"{e2e}::test_a_damaged_checkpoint_gives_way_to_the_one_before",
+    )  # fmt: skip
+    yield Mutation(
+        "full disk", "a full disk is told by file", f"{training}/checkpoint.py",
+        'raise UserError(f"{path}: cannot be written ({error}); a file that was there is untouched") from None',
+        "raise",
+        "tests/chaos/test_disk.py",
+    )  # fmt: skip
+    yield Mutation(
+        "finite", "a loss or gradient that is not finite stops the run", f"{training}/engine.py",
+        "if not all(finite):", "if False:",
+        "tests/training/test_engine.py::test_a_loss_that_is_not_finite_stops_and_is_named",
+    )  # fmt: skip
+    yield Mutation(
+        "gradient", "also where only the gradient is", f"{training}/engine.py",
+        '"total": total.detach(), GRADIENT: norm}', '"total": total.detach(), GRADIENT: norm * 0 + 1}',
+        "tests/training/test_engine.py::test_a_gradient_that_is_not_finite_stops_and_is_named",
+    )  # fmt: skip
+    yield Mutation(
+        "images", "and names the images of the step", f"{training}/epoch.py", "rows[error.step]", "rows[-1][:0]",
+        "tests/training/test_degenerate.py::test_a_loss_that_is_not_finite_names_its_images",
+    )  # fmt: skip
+    yield Mutation(
+        "clusters", "fewer than two clusters end in advice", f"{training}/stages.py",
+        "    demand_clusters(found, modality, run.recipe, title)\n", "",
+        "tests/training/test_degenerate.py::test_nothing_to_tell_apart_ends_in_advice",
+    )  # fmt: skip
+    yield Mutation(
+        "capacity", "lopsided clusterings raise the capacity of matching", "tokenmatcher/mining/matching.py",
+        "capacity = max(capacity, -(-num_rows // num_columns))", "pass",
+        "tests/training/test_degenerate.py::test_lopsided_clusterings_are_trained_on",
+    )  # fmt: skip
+    yield Mutation(
+        "neighbours", "images without neighbours leave a term of 0", "tokenmatcher/losses.py",
+        "    if len(anchors) == 0:\n        return scores.sum() * 0\n", "",
+        "tests/training/test_degenerate.py::test_no_neighbours_leave_a_term_of_0",
+    )  # fmt: skip
+    yield Mutation(
+        "camera", "a camera without clusters is left as it is", f"{training}/camera_stage.py",
+        "if found.num_clusters < 2:", "if False:",
+        "tests/training/test_degenerate.py::test_a_camera_without_clusters_is_left_as_it_is",
+    )  # fmt: skip
+    yield Mutation(
+        "pickle", "no code in checkpoints and starts", "tokenmatcher/model/files.py", "weights_only=True",
+        "weights_only=False", "tests/model/test_files.py::test_code_in_a_file_is_refused_and_not_run",
+    )  # fmt: skip
+    yield Mutation(
+        "giant", "a network is compared with the file before it is built", "tokenmatcher/model/weights.py",
+        ', torch.device("meta"):', ":",
+        "tests/fuzz/test_checkpoints.py::test_a_giant_network_is_refused_before_it_is_built",
+    )  # fmt: skip
+    yield Mutation(
+        "root", "list entries stay in the data folder", "tokenmatcher/data/records.py",
+        'return any(path.anchor or ".." in path.parts for path in paths)', "return False",
+        "tests/data/test_records.py",
+    )  # fmt: skip
+    yield Mutation(
+        "pixels", "decompression bombs are refused by pixel count", "tokenmatcher/data/pictures.py",
+        "if image.width * image.height > MOST_PIXELS:", "if False:", "tests/fuzz/test_fuzz.py::test_damaged_trees",
+    )  # fmt: skip
+    yield Mutation(
+        "formats", "pictures of other formats are not given to Pillow", "tokenmatcher/data/pictures.py",
+        "Image.open(path, formats=FORMATS)", "Image.open(path)",
+        "tests/data/test_store.py::test_formats_that_no_suffix_stands_for_are_refused",
+    )  # fmt: skip
+    yield Mutation(
+        "names", "names of files are shown without control characters", "tokenmatcher/errors.py",
+        "super().__init__(shown(", "super().__init__((", "tests/fuzz/test_fuzz.py::test_damaged_trees",
+    )  # fmt: skip
+    yield Mutation(
+        "copy", "the training copy is built beside its place", "tokenmatcher/data/prepare.py",
+        "                _clear_leftovers(place)\n    except", "                pass\n    except",
+        "tests/data/test_prepare.py",
+    )  # fmt: skip
+    yield Mutation(
+        "seed", "every random number comes from the seed", run,
+        "self.order = np.random.default_rng(seed)", "self.order = np.random.default_rng()",
+        "tests/training/test_reproducible.py::test_the_same_bits_twice",
+    )  # fmt: skip
+
+
+def passes(folder, test):
+    """Whether a test passes there, in a minute or ten."""
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *test.split()],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=600,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"},
+    )
+    if done.returncode not in (0, 1):
+        raise SystemExit(f"{test}: pytest ended with {done.returncode}\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
+    return done.returncode == 0
+
+
+def copied(folder):
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    for name in filter(None, listed.split("\0")):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(ROOT / name, folder / name)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("names", nargs="*", help="mutations (default: all)")
+    given = parser.parse_args()
+    missed = 0
+    print("| mechanism | mutation | failing test |\n|---|---|---|", flush=True)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        copied(folder)
+        for mutation in mutations():
+            if given.names and mutation.name not in given.names:
+                continue
+            path = folder / mutation.file
+            text = path.read_text(encoding="utf-8")
+            if text.count(mutation.old) != 1:
+                raise SystemExit(f"{mutation.name}: stands {text.count(mutation.old)} times in {mutation.file}")
+            path.write_text(text.replace(mutation.old, mutation.new), encoding="utf-8")
+            noticed = not passes(folder, mutation.test)
+            path.write_text(text, encoding="utf-8")
+            missed += not noticed
+            old, new = (" ".join(piece.split()) or "(nothing)" for piece in (mutation.old, mutation.new))
+            test = mutation.test.removeprefix("tests/") if noticed else f"**NOT NOTICED** by {mutation.test}"
+            cells = (
+                f"{mutation.file.removeprefix('tokenmatcher/')}: `{old}` becomes `{new}`".replace("|", "\\|"),
+                test,
+            )
+            print(f"| {mutation.mechanism} | {' | '.join(cells)} |", flush=True)
+    sys.exit(1 if missed else 0)
+
+
+if __name__ == "__main__":
+    main()
