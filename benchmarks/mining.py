@@ -74,9 +74,9 @@ def obvious_matching(visible, infrared):
 
 
 def measure_neighbours(width, scale, device):
-    counts = [count // scale for count in SIZES.values()]
-    features = people(sum(counts), width, spread=SPREAD).to(device)  # the same people in either modality
-    sets = dict(zip(SIZES, features.split(counts), strict=True))
+    sizes = [count // scale for count in SIZES.values()]
+    features = people(sum(sizes), width, spread=SPREAD).to(device)  # the same people in either modality
+    sets = dict(zip(SIZES, features.split(sizes), strict=True))
     total = {"products": 0.0, "ours": 0.0, "obvious": 0.0}
     counts = {}
     for anchor in sets.values():

@@ -132,6 +132,10 @@ def measure(steps, device, precision, warm=3):
         terms = timed("losses", work.objective.losses, views)
         total = torch.stack([work.objective.weights[name] * term for name, term in terms.items()]).sum()
         timed("backward", total.backward)
+        timed(
+            "gradient's norm",
+            lambda: torch.nn.utils.get_total_norm([p.grad for p in work.model.parameters() if p.grad is not None]),
+        )
         timed("optimiser", work.optimizer.step)
         work.optimizer.zero_grad(set_to_none=True)
         timed("memories", work.objective.update, views)

@@ -17,6 +17,7 @@ from collections import Counter
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
+FIRED = "killed at the point asked for"
 sys.path.insert(0, str(ROOT))
 
 import torch  # noqa: E402
@@ -117,6 +118,7 @@ def main():
                 reached[at] += 1
                 due = at == point and reached[at] == int(number)
             if due:
+                print(FIRED, file=sys.stderr, flush=True)
                 os.kill(os.getpid(), getattr(signal, name))
 
         wrap(reach)

@@ -97,6 +97,15 @@ def test_a_jpeg_of_four_inks(tmp_path):
     assert np.array_equal(decode(path, 20, 10, "bilinear").transpose(1, 2, 0), expected)
 
 
+def test_more_pixels_than_anybody_photographs_are_refused(tmp_path):
+    """A whole picture, small as a file, that Pillow would decode."""
+    path = tmp_path / "huge.jpg"
+    Image.new("1", (7100, 7100)).save(path, format="PNG")
+    assert path.stat().st_size < 100_000
+    with pytest.raises(UserError, match=r"huge\.jpg: 7100x7100 pixels, more than 50,000,000 are refused"):
+        decode(path, 20, 10, "bilinear")
+
+
 @pytest.mark.parametrize("kind", ["TIFF", "GIF", "WEBP", "EPS", "PPM"])
 def test_formats_that_no_suffix_stands_for_are_refused(tmp_path, kind):
     """Some of them Pillow hands to outside programs."""

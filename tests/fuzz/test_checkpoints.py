@@ -1,11 +1,15 @@
 """Damaged checkpoints and starts: read as they were, or refused in one line; no code, no giant allocation."""
 
 import copy
+import os
 import random
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 import torch
+from scripts import ROOT
 from small import RUN_RECIPE, SMALL, small_run
 
 from tokenmatcher.contracts import Modality
@@ -116,7 +120,16 @@ def test_changed_contents_with_a_right_digest_are_read_or_refused(whole, tmp_pat
         if rng.random() < 0.2 and isinstance(holder, dict):
             del holder[last]
         elif isinstance(holder[last], torch.Tensor) and rng.random() < 0.5:
-            holder[last] = rng.choice((holder[last].reshape(-1)[:0], holder[last].double(), holder[last].unsqueeze(0)))
+            value = holder[last]
+            others = (
+                value.reshape(-1)[:0],
+                value.double(),
+                value.unsqueeze(0),
+                torch.zeros(()),
+                -value,
+                value * np.nan,
+            )
+            holder[last] = rng.choice(others)
         else:
             holder[last] = rng.choice(ODD)
         content[DIGEST] = digest_of(content)
@@ -125,15 +138,43 @@ def test_changed_contents_with_a_right_digest_are_read_or_refused(whole, tmp_pat
     assert CASES / 8 < refused < CASES / 2  # notes, scores and most numbers of the recipe may be anything
 
 
-def test_a_giant_network_is_refused_before_it_is_built(whole, tmp_path):
+GIANTS = """
+import resource, sys
+from pathlib import Path
+from tokenmatcher.errors import UserError
+from tokenmatcher.model.weights import load_model
+
+load_model(sys.argv[1])
+held = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (held + 300_000_000,) * 2)
+for path in sys.argv[2:]:
+    try:
+        load_model(path)
+    except UserError as error:
+        print(error)
+"""
+
+
+def test_a_giant_network_is_refused_before_memory_is_taken(whole, tmp_path):
+    """With 300 MB to spare; a network that was built and failed for want of memory would be "no such network"."""
     original = checkpoint.read(whole)
-    for name in ("embed_dim", "depth", "num_tokens", "mlp_ratio", "height", "stem_channels"):
+    paths = []
+    for name, value in (("embed_dim", 96_000), ("depth", 960_000), ("num_tokens", 960_000), ("mlp_ratio", 960_000)):
         content = copy.deepcopy(original)
-        content["recipe"]["model"][name] = 960_000
+        content["recipe"]["model"][name] = value
         content[DIGEST] = digest_of(content)
-        torch.save(content, tmp_path / "giant.pt")
-        with pytest.raises(UserError, match=r"giant\.pt"):
-            load_model(tmp_path / "giant.pt")
+        paths.append(tmp_path / f"{name}.pt")
+        torch.save(content, paths[-1])
+    done = subprocess.run(
+        [sys.executable, "-c", GIANTS, str(whole), *map(str, paths)],
+        cwd=ROOT, capture_output=True, text=True, timeout=100, env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    said = done.stdout.splitlines()
+    assert len(said) == len(paths)
+    for line, path in zip(said, paths, strict=True):
+        assert path.name in line
+        assert "expected shape" in line or "its weights" in line, line
 
 
 def test_damaged_starts_are_refused(tmp_path):

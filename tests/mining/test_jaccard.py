@@ -151,6 +151,13 @@ def test_the_same_on_the_gpu(golden):
     vectors = golden("jaccard")
     similarity = jaccard_similarity(torch.from_numpy(vectors["features"]).cuda(), 30, 6)
     np.testing.assert_allclose(1 - similarity.toarray(), vectors["jaccard_k30_k6"], atol=1e-4)
+    again = jaccard_similarity(torch.from_numpy(vectors["features"]).cuda(), 30, 6)
+    assert (similarity != again).nnz == 0
+
+
+def test_refuses_devices_that_were_never_tried():
+    with pytest.raises(ValueError, match="not on meta"):
+        jaccard_similarity(torch.empty(3, 4, device="meta"), 2, 1)
 
 
 def test_memory_stays_far_below_n_by_n():

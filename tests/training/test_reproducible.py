@@ -1,5 +1,6 @@
-"""The same seed gives the same run, whatever is asked of threads, workers or where it is cut."""
+"""The same seed gives the same run, and the same batches on any number of threads."""
 
+import hashlib
 import json
 import os
 import subprocess
@@ -12,7 +13,6 @@ from small import RUN_RECIPE, small_run
 
 from tokenmatcher.contracts import Modality, PseudoLabels
 from tokenmatcher.data.batches import make_batches, plan_joint_epoch
-from tokenmatcher.errors import UserError
 from tokenmatcher.model.digest import digest_of
 from tokenmatcher.training import checkpoint
 from tokenmatcher.training.epoch import MIDWAY
@@ -37,13 +37,13 @@ def test_the_same_bits_twice(tmp_path):
 
 
 def digest_of_batches(folder):
-    """Which images an epoch's batches hold, in order, and their augmented pixels to five digits."""
+    """Which images an epoch's batches hold, in order, and a digest of their augmented pixels."""
     run = small_run(folder, COUNT, recipe=RECIPE)
     labels = {m: PseudoLabels(run.sets[m].identities) for m in Modality}
     plans = plan_joint_epoch(labels, run.sets, RECIPE.data, iters=4, rng=run.random.order, other_cameras=True)
     batches = make_batches(run.sets, plans, run.augmenter, run.device, twins=True, jitter_plain=False)
     return [
-        [batch.index[m].tolist(), [round(value, 5) for value in batch.images[m].mean(dim=(1, 2, 3)).tolist()]]
+        [batch.index[m].tolist(), hashlib.sha256(batch.images[m].contiguous().numpy().tobytes()).hexdigest()]
         for batch in batches
         for m in Modality
     ]
@@ -74,33 +74,48 @@ def test_threads_do_not_change_the_data(tmp_path):
     assert said[0] == said[1] == said[2]
 
 
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("memories", []),
-        ("losses", {"total": 3}),
-        ("optimizer", {"state": {0: {"word": torch.zeros(3)}}}),
-        ("random", {}),
+ODD = {
+    "memories": [[], [torch.zeros(1)] * 2, 3],
+    "losses": [
+        {"total": 3},
+        {"total": (torch.arange(9), torch.zeros(9))},
+        {"total": (torch.tensor([0]), torch.zeros(1)), "visible": (torch.tensor([7]), torch.zeros(1))},
     ],
-)
-def test_an_odd_save_within_an_epoch_is_refused(tmp_path, name, value):
-    run = small_run(tmp_path, COUNT, recipe=RECIPE)
+    "optimizer": [None, {"state": {0: {"word": torch.zeros(3)}}}, {"state": {0: {"momentum_buffer": torch.zeros(())}}}],
+    "random": [{}, {"order": "{}"}],
+    "place": [{}],
+}
+
+
+@pytest.mark.parametrize(("name", "value"), [(name, value) for name, values in ODD.items() for value in values])
+def test_an_odd_save_within_an_epoch_is_told_and_the_epoch_starts_again(tmp_path, name, value):
+    run, saved = small_run(tmp_path / "run", COUNT, recipe=RECIPE), []
     run.save_minutes = 0
-    kept = []
     original = run.save
 
     def keep(path, note, **options):
         original(path, note, **options)
-        if path.name == MIDWAY and not kept:
-            kept.append(checkpoint.read(path))
+        if path.name == MIDWAY:
+            saved.append(checkpoint.read(path))
 
     run.save = keep
     train(run, ["1"])
-    (content,) = kept
-    (tmp_path / "stage1" / "last.pt").unlink()
+    assert [len(content["run"]["losses"]["total"][0]) for content in saved] == [1, 2, 3]
+    content = saved[1]
     content["run"][name] = value
     content["digest"] = digest_of(content)
-    again = small_run(tmp_path, COUNT, recipe=RECIPE)
-    torch.save(content, tmp_path / "stage1" / MIDWAY)
-    with pytest.raises(UserError, match=r"midway\.pt: not a save of ours .*; without it the epoch starts again"):
-        train(again, ["1"])
+    again = small_run(tmp_path / "again", COUNT, recipe=RECIPE)
+    (tmp_path / "again" / "stage1").mkdir()
+    torch.save(content, tmp_path / "again" / "stage1" / MIDWAY)
+    train(again, ["1"])
+    assert again.log.text.read_text().count("; the epoch starts again") == 1
+    weights = [each.model.state_dict() for each in (run, again)]
+    assert all(torch.equal(weights[0][key], weights[1][key]) for key in weights[0])
+
+
+def test_a_long_epoch_can_be_saved_after_every_step(tmp_path):
+    """Also where the losses have just been looked at."""
+    run = small_run(tmp_path, COUNT, recipe=RECIPE.override({"iters": (12, 12)}))
+    run.save_minutes = 0
+    train(run, ["1"])
+    assert (tmp_path / "stage1" / "last.pt").is_file()

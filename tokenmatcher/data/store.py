@@ -11,6 +11,7 @@ import contextlib
 import hashlib
 import json
 import os
+import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -25,6 +26,7 @@ from tokenmatcher.contracts import ImageRecord
 from tokenmatcher.data.pictures import opened
 from tokenmatcher.errors import UserError
 
+HALF_DEAD = 3600  # seconds after which a store that nobody has written to is taken for a killed process's
 INTERPOLATIONS = {
     "bilinear": Image.Resampling.BILINEAR,
     "bicubic": Image.Resampling.BICUBIC,
@@ -95,8 +97,9 @@ class ImageStore:
             try:
                 folder.mkdir(parents=True, exist_ok=True)
                 _write(records, path, height, width, interpolation, progress=progress, label=label)
-                for stale in folder.glob(f"{prefix}*.u8"):
-                    if stale != path:
+                for stale in folder.glob(f"{prefix}*"):
+                    half = stale.suffix == ".tmp" and time.time() - stale.stat().st_mtime > HALF_DEAD
+                    if half or (stale.suffix == ".u8" and stale != path):
                         stale.unlink(missing_ok=True)
             except OSError as error:
                 raise UserError(f"{folder}: cannot keep decoded images there ({error})") from None

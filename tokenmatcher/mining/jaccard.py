@@ -51,7 +51,7 @@ def jaccard_similarity(
     """1 - Jaccard distance of every pair of images that overlap; what is not stored is 0.
 
     Args:
-        features: (N, D) unit rows, on any device; the work is done there.
+        features: (N, D) unit rows, on the CPU or a CUDA device; the work is done there.
         k1: neighbours in the k-reciprocal sets, the image itself counted.
         k2: neighbours over which V is averaged, the image itself counted; 1 leaves V as it is.
         max_distance: pairs farther apart than this are left out: DBSCAN needs none beyond its eps.
@@ -62,8 +62,10 @@ def jaccard_similarity(
         (N, N) float32, symmetric, values in (0, 1], the diagonal stored and exactly 1.
 
     Raises:
-        ValueError: k1 or k2 is below 1.
+        ValueError: k1 or k2 is below 1, or another kind of device.
     """
+    if features.device.type not in PAIRS_PER_BLOCK:
+        raise ValueError(f"features must be on one of {', '.join(PAIRS_PER_BLOCK)}, not on {features.device}")
     if k1 < 1 or k2 < 1:
         raise ValueError(f"k1 and k2 must be at least 1, got {k1} and {k2}")
     if len(features) == 0:
@@ -170,8 +172,8 @@ def _averaged(encoding: _Rows, near: torch.Tensor) -> _Rows:
 
 
 def _sums(cells: torch.Tensor, values: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """The distinct `cells` (P,), rising, and the sum of the `values` (P,) of each, added in the order given: the same
-    bits every time, also on a GPU."""
+    """The distinct `cells` (P,), rising, and the sum of the `values` (P,) of each: the same bits every time on one
+    device, which adding by atomics would not give."""
     if len(cells) == 0:  # segment_reduce takes no empty input
         return cells, values
     cells, order = cells.sort(stable=True)

@@ -96,6 +96,8 @@ def summary(entry: dict[str, Any]) -> str:
         parts.append(f"silhouette {entry['silhouette']:.3f}")
     if "losses" in entry:
         parts.append("loss " + " ".join(f"{name} {value:.3f}" for name, value in entry["losses"].items()))
+    if "gradient" in entry:
+        parts.append(f"gradient {entry['gradient']:.3g}")
     if "images_per_second" in entry:
         parts.append(f"{entry['images_per_second']:.0f} images/s")
     for name, scores in entry.get("scores", {}).items():

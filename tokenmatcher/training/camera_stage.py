@@ -6,6 +6,7 @@ labelling with the best silhouette is kept. Only these local labels are used aft
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from functools import partial
 from typing import Any
 
@@ -100,7 +101,7 @@ def _one_camera(run: Run, places: list[tuple[Modality, int]], place: int, resume
             jitter_plain=True,
         )
         clock.lap("train")
-        entry |= {"lr": rate, "losses": result.losses, "images_per_second": result.images_per_second}
+        entry |= {"lr": rate, **asdict(result)}
         run.log.epoch(entry)
         state = {"camera": place, "start": resumed["start"], "epoch": epoch + 1, "best": best}
         _save(run, {**state, "optimizer": optimizer.state_dict()})

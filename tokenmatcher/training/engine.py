@@ -21,6 +21,7 @@ from tokenmatcher.distributed import ALONE, Team
 from tokenmatcher.presets import ScheduleConfig
 from tokenmatcher.runtime import autocast
 from tokenmatcher.training.objectives import Objective, View, Views
+from tokenmatcher.training.restored import check_optimizer, check_tensor
 
 CHECK_EVERY = 10  # steps between looks at the loss, each of which waits for the device
 GRADIENT = "gradient"  # stands among the terms: the norm of a step's gradient
@@ -58,6 +59,8 @@ class Losses:
             NotFinite: in a step since the last call.
         """
         latest = self.steps[self._checked :]
+        if not latest:
+            return float(self.steps[-1]["total"])
         finite = torch.stack([torch.stack(list(terms.values())).isfinite().all() for terms in latest]).tolist()
         if not all(finite):
             step = finite.index(False)
@@ -67,6 +70,7 @@ class Losses:
         return float(self.steps[-1]["total"])
 
     def means(self) -> dict[str, float]:
+        """Of each term, over the steps in which it occurred; waits for the device."""
         return {name: values.mean().item() for name, (_, values) in self.state().items()}
 
     def state(self) -> dict[str, tuple[Tensor, Tensor]]:
@@ -80,22 +84,39 @@ class Losses:
         return {name: (torch.tensor(steps), torch.stack(values)) for name, (steps, values) in found.items()}
 
     @classmethod
-    def restored(cls, state: dict[str, tuple[Tensor, Tensor]], device: torch.device) -> Losses:
+    def restored(cls, state: Any, most: int, device: torch.device) -> Losses:
+        """From `state`, of at most `most` steps.
+
+        Raises:
+            ValueError: it is none.
+        """
         losses = cls()
-        losses.steps = [{} for _ in state["total"][0]]
+        if not isinstance(state, dict) or not isinstance(state.get("total"), tuple):
+            raise ValueError("losses")
+        done = len(state["total"][0])
+        if not 0 < done <= most:
+            raise ValueError(f"losses of {done} steps")
+        losses.steps = [{} for _ in range(done)]
         for name, (steps, values) in state.items():
+            check_tensor(steps, torch.empty(len(steps), dtype=torch.int64), f"steps of {name!r}")
+            check_tensor(values, torch.empty(len(steps)), f"loss {name!r}")
+            if len(steps) and not 0 <= int(steps.min()) <= int(steps.max()) < done:
+                raise ValueError(f"steps of {name!r}")
             for step, value in zip(steps.tolist(), values.to(device).unbind(), strict=True):
                 losses.steps[step][name] = value
-        losses._checked = len(losses.steps)
+        if any(not {"total", GRADIENT} <= terms.keys() for terms in losses.steps):
+            raise ValueError("losses")
+        losses._checked = done
         return losses
 
 
 @dataclass(frozen=True)
 class EpochResult:
-    """losses: mean of each term over the steps in which it occurred, unweighted; `total` weighted; beside them the
-    mean norm of the gradient."""
+    """losses: mean of each term over the steps in which it occurred, unweighted; `total` weighted.
+    gradient: mean norm."""
 
     losses: dict[str, float]
+    gradient: float
     images_per_second: float
 
 
@@ -110,28 +131,14 @@ def make_optimizer(model: nn.Module, config: ScheduleConfig) -> torch.optim.Opti
     )
 
 
-def restore_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
-    """Take up what a saved optimiser had gathered of each parameter; its numbers, such as the weight decay, stay.
+def restore_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any], kind: str) -> None:
+    """Take up what a saved optimiser of this kind had gathered; its numbers, such as the weight decay, stay.
 
     Raises:
-        ValueError: that does not fit the parameters.
+        ValueError: that does not fit the parameters; nothing is changed.
     """
-    fresh = optimizer.state_dict()
-    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-    gathered = state["state"]
-    for number, values in gathered.items():
-        if type(number) is not int or not 0 <= number < len(parameters) or not isinstance(values, dict):
-            raise ValueError("optimiser: no such parameter")
-        for name, value in values.items():
-            if value is None and name == "momentum_buffer":
-                continue
-            fits = isinstance(value, Tensor) and value.shape in (parameters[number].shape, torch.Size())
-            if not fits or not value.is_floating_point() or not value.isfinite().all():
-                raise ValueError(f"optimiser: {name!r} of parameter {number}")
-    wanted = {"sgd": {"momentum_buffer"}, "adamw": {"step", "exp_avg", "exp_avg_sq"}}[type(optimizer).__name__.lower()]
-    if any(values.keys() != wanted for values in gathered.values()):
-        raise ValueError("optimiser: another kind")
-    optimizer.load_state_dict({**fresh, "state": gathered})
+    check_optimizer(state, [parameter for group in optimizer.param_groups for parameter in group["params"]], kind)
+    optimizer.load_state_dict({**optimizer.state_dict(), "state": state["state"]})
 
 
 def cosine(epoch: int, epochs: int, highest: float, lowest: float) -> float:
@@ -217,4 +224,5 @@ def train_epoch(
                 bar.set_postfix_str(f"loss {losses.check():.3f}", refresh=False)
             if after_step is not None:
                 after_step(step, losses)
-    return EpochResult(losses.means(), images / (time.perf_counter() - start))
+    means = losses.means()
+    return EpochResult(means, means.pop(GRADIENT), images / (time.perf_counter() - start))

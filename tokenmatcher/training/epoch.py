@@ -28,9 +28,11 @@ from tokenmatcher.training.engine import (
     train_epoch,
 )
 from tokenmatcher.training.objectives import Objective
+from tokenmatcher.training.restored import check_tensor, check_tensors
 from tokenmatcher.training.run import Run
 
 MIDWAY = "midway.pt"
+BLAMED = "not_finite.txt"  # the images of a step that ended a run
 AGREE_EVERY = 10  # steps between which several processes agree on whether to save; each time they wait for each other
 
 
@@ -57,22 +59,39 @@ class _Saves:
         if not self.path.is_file():
             return Losses()
         try:
-            content = checkpoint.read(self.path)
+            return self._taken_up(checkpoint.read(self.path))
         except UserError as error:
             self.run.log.say(f"warning: {error}; the epoch starts again")
             return Losses()
-        state = content["run"]
-        if state.get("place") != self.place or content["recipe"] != self.run.recipe.to_dict():
-            return Losses()
+
+    def _taken_up(self, content: dict[str, Any]) -> Losses:
+        """Check everything, then change everything.
+
+        Raises:
+            UserError: it is no save of this epoch; nothing is changed.
+        """
+        run, state = self.run, content["run"]
         try:
-            self.run.model.load_state_dict(content["model"])
-            restore_optimizer(self.optimizer, state["optimizer"])
-            self.run.random.restore(state["random"])
-            for memory, vectors in zip(self.objective.all_memories(), state["memories"], strict=True):
-                memory.vectors.copy_(vectors)
-            return Losses.restored(state["losses"], self.run.device)
-        except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
-            raise UserError(f"{self.path}: not a save of ours ({error!r}); without it the epoch starts again") from None
+            if content["recipe"] != run.recipe.to_dict() or state["place"] != self.place:
+                raise UserError(f"{self.path}: of other flags or other labels")
+            memories = [memory.vectors for memory in self.objective.all_memories()]
+            check_tensors(content["model"], run.model.state_dict(), "model")
+            for number, (vectors, saved) in enumerate(zip(memories, state["memories"], strict=True)):
+                check_tensor(saved, vectors, f"memory {number}")
+            losses = Losses.restored(state["losses"], self.steps - 1, run.device)
+            before = run.random.state()
+            try:
+                run.random.restore(state["random"])
+                restore_optimizer(self.optimizer, state["optimizer"], run.recipe.schedule.optimizer)
+            except BaseException:
+                run.random.restore(before)
+                raise
+        except (LookupError, TypeError, ValueError, AttributeError, RuntimeError, ArithmeticError) as error:
+            raise UserError(f"{self.path}: not a save within an epoch ({error!r})") from None
+        run.model.load_state_dict(content["model"])
+        for vectors, saved in zip(memories, state["memories"], strict=True):
+            vectors.copy_(saved)
+        return losses
 
     def after_step(self, step: int, losses: Losses) -> None:
         """Save when it is time, and stop when a signal came; the last step is followed by the epoch's own save."""
@@ -163,19 +182,20 @@ def train_planned(
                 after_step=saves.after_step,
             )
     except NotFinite as error:
+        flag = "--camera-lr" if place["stage"] == "camera" else "--lr"
         images = [run.sets[m].paths[row] for m, rows in plans.items() for row in dict.fromkeys(rows[error.step])]
-        raise UserError(f"{saves.title}: {error}, {_blame(run, images)}") from None
+        raise UserError(f"{saves.title}: {error}, {_blame(run, images, flag)}") from None
 
 
-def _blame(run: Run, images: list[Path]) -> str:
+def _blame(run: Run, images: list[Path], flag: str) -> str:
     """Which images a step was made of: one for the message, all in a file."""
-    path = run.folder / "not_finite.txt"
+    path = run.folder / BLAMED
     if run.team.leads:
         with replacing(path) as file:
             file.write("".join(f"{str(image)!r}\n" for image in images).encode("utf-8", "backslashreplace"))
     return (
         f"made of {str(images[0])!r} and {len(images) - 1} other images, listed in {path}; "
-        "nothing was saved since. A lower --lr usually helps (--resume auto goes on from the last save)"
+        f"nothing was saved since. A lower {flag} usually helps (--resume auto goes on from the last whole epoch)"
     )
 
 

@@ -33,7 +33,10 @@ from tokenmatcher.training.stages import STAGES, train
 
 PRETRAINED = {"paper": Path("pretrained/vit_base_ics_cfs_lup.pth"), "demo": Path("pretrained/demo_vit.pth")}
 RANDOM_START = "none"
-RUN_FLAGS = ("preset", "data_dir", "pretrained_path", "stages", "trial", "device", "precision", "seed", "resume")
+RUN_FLAGS = (
+    "preset", "data_dir", "pretrained_path", "stages", "trial", "device", "precision", "compile", "recompute",
+    "deterministic", "seed", "resume",
+)  # fmt: skip
 
 
 def parser_for(dataset: Dataset) -> Parser:

@@ -8,7 +8,7 @@ from pathlib import Path
 from tokenmatcher.errors import UserError
 from tokenmatcher.runtime import before
 from tokenmatcher.training import checkpoint
-from tokenmatcher.training.epoch import MIDWAY
+from tokenmatcher.training.epoch import BLAMED, MIDWAY
 from tokenmatcher.training.run import BEST, LAST, stage_folder
 from tokenmatcher.training.stages import STAGES
 
@@ -55,9 +55,10 @@ def checkpoint_to_resume(asked: str | None, folder: Path, stages: Sequence[str])
 def clear_leftovers(folder: Path) -> None:
     """Remove what a run that was killed while it wrote a file of `folder` left of it. Nobody else may write there."""
     for place in (folder, *(stage_folder(folder, stage) for stage in STAGES)):
-        for name in (LAST, BEST, MIDWAY, "config.json"):
+        for name in (LAST, BEST, MIDWAY, "config.json", BLAMED):
             for left in place.glob(f"{name}.*.tmp"):
                 left.unlink(missing_ok=True)
+    (folder / BLAMED).unlink(missing_ok=True)  # of a failure that is about to be mended
 
 
 def _kept(path: Path) -> list[Path]:

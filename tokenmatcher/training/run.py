@@ -6,7 +6,6 @@ Epochs are counted from 0. A checkpoint's `run` part says where to go on: `stage
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -17,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tokenmatcher.contracts import OUTLIER, Modality, PseudoLabels
+from tokenmatcher.contracts import Modality, PseudoLabels
 from tokenmatcher.data.augment import Augmenter
 from tokenmatcher.data.images import ImageSet
 from tokenmatcher.distributed import ALONE, Team
@@ -31,6 +30,7 @@ from tokenmatcher.runtime import Randomness
 from tokenmatcher.training import checkpoint
 from tokenmatcher.training.engine import make_optimizer, restore_optimizer
 from tokenmatcher.training.interruption import Signals
+from tokenmatcher.training.restored import check_optimizer, check_run, check_tensors
 
 ScoresByProtocol = dict[str, dict[str, Any]]
 LAST, BEST = "last.pt", "best.pt"
@@ -112,7 +112,7 @@ class Run:
         content = checkpoint.read(path)
         try:
             return self._resume(path, content)
-        except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        except (LookupError, TypeError, ValueError, AttributeError, RuntimeError, ArithmeticError) as error:
             raise UserError(f"{path}: not a checkpoint that training can be continued from ({error!r})") from None
 
     def _resume(self, path: Path, content: dict[str, Any]) -> list[str]:
@@ -125,7 +125,12 @@ class Run:
             raise UserError(f"{path}: was trained on {content['dataset']}, trial {content['trial']}")
         if run["images"] != {m.value: len(images) for m, images in self.sets.items()}:
             raise UserError(f"{path}: was trained on other images: {run['images']}")
-        self._check(run)
+        check_run(run, {m: len(images) for m, images in self.sets.items()})
+        for name, weights in (("model", content["model"]), *((("start", run["start"]),) if "start" in run else ())):
+            check_tensors(weights, self.model.state_dict(), name)
+        if run["optimizer"] is not None or run["stage"] != "camera":  # between cameras there is none
+            trained = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
+            check_optimizer(run["optimizer"], trained, self.recipe.schedule.optimizer)
         self.model.load_state_dict(content["model"])
         self.random.restore(run["random"])
         if run["local_labels"] is not None:
@@ -141,24 +146,6 @@ class Run:
         if run["seed"] != self.random.seed:
             said.append(f"note: goes on with the random numbers of --seed {run['seed']}")
         return said
-
-    def _check(self, run: dict[str, Any]) -> None:
-        """Raises ValueError and others unless all parts of a checkpoint's `run` are what we write."""
-        if run["stage"] not in ("1", "camera", "2"):
-            raise ValueError(f"stage {run['stage']!r}")
-        counts = ["epoch", "log_position", *(["camera"] if run["stage"] == "camera" else [])]
-        if any(type(run[name]) is not int or run[name] < 0 for name in counts) or not math.isfinite(run["best"]):
-            raise ValueError("epoch, log position, camera or best score")
-        if run["local_labels"] is not None:
-            for modality, images in self.sets.items():
-                labels = run["local_labels"][modality.value]
-                if labels.shape != (len(images),) or labels.dtype != torch.int64 or labels.min() < OUTLIER:
-                    raise ValueError("local labels")
-        elif run["stage"] == "camera":
-            raise ValueError("no local labels")
-        if run["stage"] == "camera":
-            self.model.load_state_dict(run["start"])
-        self.optimizer(run["optimizer"])
 
     def finished(self, stages: Sequence[str]) -> bool:
         """Whether the resumed checkpoint is the end of the last of `stages`."""
@@ -187,7 +174,7 @@ class Run:
         """A fresh optimiser, or one as it was saved."""
         optimizer = make_optimizer(self.model, self.recipe.schedule)
         if state is not None:
-            restore_optimizer(optimizer, state)
+            restore_optimizer(optimizer, state, self.recipe.schedule.optimizer)
         return optimizer
 
     def extract(self, modality: Modality, index: np.ndarray | None = None) -> Tensor:

@@ -8,6 +8,7 @@ Each epoch: extract, cluster, mine and match, freeze targets, train, test, log, 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -83,7 +84,7 @@ def two_modality_stage(run: Run, stage: str) -> None:
             twins=True,
             jitter_plain=stage == "2" or recipe.data.jitter_everywhere,
         )
-        entry |= {"lr": rate, "losses": result.losses, "images_per_second": result.images_per_second}
+        entry |= {"lr": rate, **asdict(result)}
         clock.lap("train")
         scores = _test(run, epoch, epochs)
         if scores:

@@ -174,7 +174,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     defaults = TrackletConfig()
     for leaf in fields(defaults):
         flag, kind = "--" + leaf.name.replace("_", "-"), type(leaf.default)
-        text = f"{leaf.metadata['help']} (default {leaf.default})"
+        text = f"{leaf.metadata['help']} (default {leaf.default})".replace("%", "%%")
         parser.add_argument(flag, type=kind, default=leaf.default, help=text, metavar=kind.__name__.upper()[0])
     given = vars(parser.parse_args(arguments))
     out, device = given.pop("out"), given.pop("device")
