@@ -7,6 +7,7 @@ by a traceback or after a minute. As root the reading is done as nobody, so that
 """
 
 import argparse
+import codecs
 import contextlib
 import hashlib
 import io
@@ -39,7 +40,9 @@ def template(dataset, folder):
         sysu_tree(tree, train=(1, 4), val=(7,), test=(2, 6))
     else:
         regdb_tree(tree, num_ids=4, trials=(1,))
-    Image.init()  # Pillow's formats are modules, which nobody may not be allowed to read
+    # What is imported on first use nobody may not be allowed to read: Pillow's formats, a codec.
+    Image.init()
+    codecs.lookup("unicode_escape")
     copy = folder / f"{dataset}-read"
     shutil.copytree(tree, copy)
     found, said = read(dataset, copy)

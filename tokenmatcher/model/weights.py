@@ -214,14 +214,33 @@ def _from_own(content: Mapping[Any, Any], name: str, config: ModelConfig | None)
         if config and key != "drop_path" and getattr(config, key) != value:
             raise UserError(f"{name}: its network has {key} {value}, asked for was {getattr(config, key)}")
     source = _Source(name, content["model"])
-    for field, prefix in (("depth", "vit.blocks."), ("num_tokens", "necks.")):  # before as many modules are made
-        if getattr(recipe.model, field) != (found := _numbered(source, prefix)):
-            raise UserError(f"{name}: its network has {field} {getattr(recipe.model, field)}, its weights {found}")
+    _check_sizes(recipe.model, source)
     model = _build(config or recipe.model, name)
     _fill(model, source, lambda key: key)
     return model, ImportReport(
         source=name, layout=Layout.OWN, used=tuple(source.used), skipped=source.skip(), recipe=recipe
     )
+
+
+def _check_sizes(config: ModelConfig, source: _Source) -> None:
+    """What a file claims of its network against the tensors it holds, before memory is taken for it.
+
+    Raises:
+        UserError: they differ.
+    """
+    patches = (config.height // config.patch_size) * (config.width // config.patch_size)
+    found = {
+        "depth": (config.depth, _numbered(source, "vit.blocks.")),
+        "num_tokens": (config.num_tokens, _numbered(source, "necks.")),
+        "embed_dim": (config.embed_dim, source.shape("vit.cls_token", 3)[2]),
+        "mlp_ratio": (int(config.embed_dim * config.mlp_ratio), source.shape("vit.blocks.0.mlp.fc1.weight", 2)[0]),
+        "height and width": (config.num_tokens + patches, source.shape("vit.pos_embed", 3)[1]),
+        "patch_size": (config.patch_size // 2, source.shape("vit.patch_embed.visible.proj.weight", 4)[2]),
+        "stem_channels": (config.stem_channels, source.shape("vit.patch_embed.visible.proj.weight", 4)[1]),
+    }
+    for field, (claimed, held) in found.items():
+        if claimed != held:
+            raise UserError(f"{source.name}: its network's {field} means {claimed}, its weights have {held}")
 
 
 def _from_authors(source: _Source, config: ModelConfig | None) -> tuple[TokenViT, ImportReport]:
@@ -297,8 +316,7 @@ def _from_pretrained(
         patches = patches.flatten(2).transpose(1, 2)
     positions = torch.empty(1, count, width)
     nn.init.trunc_normal_(positions, std=TOKEN_STD, a=-2.0, b=2.0, generator=generator)
-    fresh = nn.BatchNorm1d(width).state_dict()
-    necks = {f"necks.{neck}.{key}": value for neck in range(count) for key, value in fresh.items()}
+    necks = {key: value for key, value in model.state_dict().items() if key.startswith("necks.")}
     _fill(
         model,
         source,
@@ -352,10 +370,9 @@ def _class_tokens(tokens: Tensor) -> dict[str, Tensor]:
 
 
 def _build(config: ModelConfig, name: str) -> TokenViT:
-    """A model in inference mode without memory for its weights yet: what a file claims is compared with what it holds
-    before anything is allocated. PyTorch's global generator is left alone."""
+    """A model in inference mode whose weights are to be overwritten; PyTorch's global generator is left alone."""
     try:
-        with torch.random.fork_rng(devices=[]), torch.device("meta"):
+        with torch.random.fork_rng(devices=[]):
             return TokenViT(config).eval()
     except (ValueError, AssertionError, RuntimeError, MemoryError) as error:
         raise UserError(f"{name}: no such network: {error}") from None
@@ -365,10 +382,8 @@ def _fill(
     model: TokenViT, source: _Source, file_key: Callable[[str], str], ready: Mapping[str, Tensor] | None = None
 ) -> None:
     """Set every parameter and buffer: from `ready`, else from the file's key of it."""
-    ready, state = ready or {}, {}
+    state = dict(ready or {})
     for key, value in model.state_dict().items():
-        floating = value.is_floating_point()
-        taken = ready[key] if key in ready else source.take(file_key(key), tuple(value.shape), floating=floating)
-        # A copy of its own: both stems may come from one tensor.
-        state[key] = taken.to(value.dtype).clone(memory_format=torch.contiguous_format)
-    model.load_state_dict(state, assign=True)
+        if key not in state:
+            state[key] = source.take(file_key(key), tuple(value.shape), floating=value.is_floating_point())
+    model.load_state_dict(state)
