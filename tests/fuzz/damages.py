@@ -39,6 +39,18 @@ def lines_of(rng, tree):
     return rng.choice(sorted((tree / "idx").glob("*_1.txt")))
 
 
+def exchanged(path, make=None):
+    """Nothing, or what `make` makes, in the place of a file; returns its name."""
+    path.unlink()
+    if make is not None:
+        make(path)
+    return path.name
+
+
+def loop(path):
+    path.symlink_to(path.name)
+
+
 # --- pictures
 
 
@@ -147,17 +159,12 @@ def removed(rng, tree):
 
 
 def a_folder_for_a_picture(rng, tree):
-    path = picture(rng, tree)
-    path.unlink()
-    path.mkdir()
+    exchanged(picture(rng, tree), Path.mkdir)
     return ANY if (tree / "idx").is_dir() else LESS
 
 
 def a_loop_for_a_picture(rng, tree):
-    path = picture(rng, tree)
-    path.unlink()
-    path.symlink_to(path.name)
-    return path.name
+    return exchanged(picture(rng, tree), loop)
 
 
 def a_link_for_a_picture(rng, tree):
@@ -260,23 +267,15 @@ def no_ids(rng, tree):
 
 
 def id_list_is_gone(rng, tree):
-    path = id_list(rng, tree)
-    path.unlink()
-    return path.name
+    return exchanged(id_list(rng, tree))
 
 
 def id_list_is_a_folder(rng, tree):
-    path = id_list(rng, tree)
-    path.unlink()
-    path.mkdir()
-    return path.name
+    return exchanged(id_list(rng, tree), Path.mkdir)
 
 
 def id_list_is_a_loop(rng, tree):
-    path = id_list(rng, tree)
-    path.unlink()
-    path.symlink_to(path.name)
-    return path.name
+    return exchanged(id_list(rng, tree), loop)
 
 
 def id_list_without_permission(rng, tree):
@@ -324,9 +323,7 @@ def a_bad_line(rng, tree):
 
 
 def list_is_gone(rng, tree):
-    path = lines_of(rng, tree)
-    path.unlink()
-    return path.name
+    return exchanged(lines_of(rng, tree))
 
 
 def list_is_empty(rng, tree):
@@ -342,17 +339,11 @@ def list_is_binary(rng, tree):
 
 
 def list_is_a_folder(rng, tree):
-    path = lines_of(rng, tree)
-    path.unlink()
-    path.mkdir()
-    return path.name
+    return exchanged(lines_of(rng, tree), Path.mkdir)
 
 
 def list_is_a_loop(rng, tree):
-    path = lines_of(rng, tree)
-    path.unlink()
-    path.symlink_to(path.name)
-    return path.name
+    return exchanged(lines_of(rng, tree), loop)
 
 
 def a_person_in_both_splits(rng, tree):
