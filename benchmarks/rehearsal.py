@@ -40,7 +40,12 @@ def main():
     rows = [[f"stage {s}", *(f"{name} {value:.1f} s" for name, value in phases[s].items())] for s in ("1", "2")]
     width = max(map(len, rows))
     print(table(["last epoch", *[""] * (width - 1)], [row + [""] * (width - len(row)) for row in rows]))
-    print(f"the paper's schedule: {projected / 60:.1f} minutes (at most 60 on one H200)")
+    if used["model"]["embed_dim"] == paper.model.embed_dim:
+        print(f"the paper's schedule: {projected / 60:.1f} minutes (at most 60 on one H200)")
+    else:
+        print(
+            f"the paper's numbers of epochs with this small network: {projected / 60:.1f} minutes; says nothing of the paper's"
+        )
     result = {"seconds_of_phases": phases, "projected_minutes": projected / 60, "recipe": used}
     write_result(given.out, "rehearsal", result)
 

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import argparse
 import io
+import os
+import signal
 import sys
+import threading
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import fields
+from types import FrameType
 from typing import Any, NoReturn
 
 from tokenmatcher.errors import Interruption, UserError
@@ -21,6 +25,7 @@ def run(main: Callable[[], None]) -> NoReturn:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # names of files are shown on any terminal
     warnings.filterwarnings("ignore", message="Image size .* exceeds limit")  # `data.pictures` refuses such images
+    former = signal.signal(signal.SIGTERM, _stopped) if threading.current_thread() is threading.main_thread() else None
     try:
         main()
     except UserError as error:
@@ -30,12 +35,21 @@ def run(main: Callable[[], None]) -> NoReturn:
         print(f"error: {UserError(str(error))}", file=sys.stderr)  # its text names the file
         sys.exit(2)
     except Interruption as stop:
-        print(stop, file=sys.stderr)
+        if os.environ.get("RANK", "0") == "0":  # of several processes the first speaks
+            print(stop, file=sys.stderr)
         sys.exit(stop.exit_status)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(130)
+    finally:
+        if former is not None:
+            signal.signal(signal.SIGTERM, former)
     sys.exit(0)
+
+
+def _stopped(_number: int, _frame: FrameType | None) -> NoReturn:
+    """What was begun is cleared away; training handles its signals itself."""
+    raise Interruption("stopped by SIGTERM", 130)
 
 
 class Parser(argparse.ArgumentParser):

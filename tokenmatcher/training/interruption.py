@@ -1,4 +1,4 @@
-"""SIGTERM and SIGINT: finish the step, save, stop."""
+"""SIGTERM, SIGINT and SIGHUP: finish the step, save, stop."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from types import FrameType
 
 from tokenmatcher.errors import Interruption
 
-SIGNALS = (signal.SIGTERM, signal.SIGINT)
-EXIT_STATUS = 130  # also for SIGTERM: with 0 a script would go on to what follows the training
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+EXIT_STATUS = 130  # for all of them: with 0 a script would go on to what follows the training
 
 
 class Signals:
@@ -51,9 +51,10 @@ class Signals:
 
 @contextmanager
 def caught_signals() -> Iterator[Signals]:
-    """Handlers for SIGTERM and SIGINT while the body runs, the former ones after it."""
+    """Handlers for SIGNALS while the body runs, the former ones after it. What is ignored, as by nohup, stays so."""
     signals = Signals()
-    former = {number: signal.signal(number, signals.handle) for number in SIGNALS}
+    heeded = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+    former = {number: signal.signal(number, signals.handle) for number in heeded}
     try:
         yield signals
     finally:
