@@ -43,9 +43,7 @@ def main():
     if used["model"]["embed_dim"] == paper.model.embed_dim:
         print(f"the paper's schedule: {projected / 60:.1f} minutes (at most 60 on one H200)")
     else:
-        print(
-            f"the paper's numbers of epochs with this small network: {projected / 60:.1f} minutes; says nothing of the paper's"
-        )
+        print(f"as many epochs of this small network: {projected / 60:.1f} minutes, which says nothing of the paper's")
     result = {"seconds_of_phases": phases, "projected_minutes": projected / 60, "recipe": used}
     write_result(given.out, "rehearsal", result)
 

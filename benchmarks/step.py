@@ -21,6 +21,7 @@ from tokenmatcher.data.batches import Batch, make_batches, plan_joint_epoch
 from tokenmatcher.data.images import ImageSet
 from tokenmatcher.data.records import read_training
 from tokenmatcher.data.store import ImageStore
+from tokenmatcher.errors import UserError
 from tokenmatcher.mining.clusters import pseudo_labels
 from tokenmatcher.model.backbone import TokenViT
 from tokenmatcher.model.features import extract
@@ -45,6 +46,8 @@ class DemoSteps:
     def __post_init__(self):
         torch.manual_seed(0)
         self.recipe, rng = PRESETS["sysu"]["demo"], np.random.default_rng(0)
+        if not self.data_dir.is_dir():
+            raise UserError(f"{self.data_dir}: no such folder; sh run_demo.sh makes it")
         self.records = read_training(self.data_dir, "sysu")
         model = self.recipe.model
         size = {"height": model.height, "width": model.width, "interpolation": self.recipe.data.resize}

@@ -1,6 +1,7 @@
 import argparse
 import ast
 import inspect
+import signal
 from dataclasses import fields
 
 import pytest
@@ -130,3 +131,9 @@ def test_how_a_script_ends(capsys):
     assert status(bad) == 2
     assert capsys.readouterr().err == "error: data/x: no such folder\n"
     assert status(interrupted) == 130
+    assert capsys.readouterr().err == "interrupted\n"
+
+    before = signal.getsignal(signal.SIGTERM)
+    assert status(lambda: signal.raise_signal(signal.SIGTERM)) == 130
+    assert capsys.readouterr().err == "stopped by SIGTERM\n"
+    assert signal.getsignal(signal.SIGTERM) is before

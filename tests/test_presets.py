@@ -6,6 +6,8 @@ from dataclasses import fields
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tokenmatcher.errors import UserError
 from tokenmatcher.presets import PRESETS, Recipe
@@ -96,3 +98,31 @@ def test_a_damaged_configuration_is_refused():
     del values["losses"]["momentum"]
     with pytest.raises(UserError, match="losses"):
         Recipe.from_dict(values)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=2),
+    max_leaves=4,
+)
+LEAVES = [(group, name) for group, values in PRESETS["sysu"]["paper"].to_dict().items() for name in values]
+
+
+@settings(max_examples=300, deadline=None)
+@given(place=st.sampled_from(LEAVES), value=JSON)
+def test_any_value_in_a_configuration_is_taken_or_refused(place, value):
+    values = PRESETS["sysu"]["paper"].to_dict()
+    values[place[0]][place[1]] = value
+    try:
+        recipe = Recipe.from_dict(values)
+    except UserError as error:
+        assert str(error).isprintable()
+    else:
+        assert Recipe.from_dict(recipe.to_dict()) == recipe
+
+
+@settings(max_examples=100, deadline=None)
+@given(JSON)
+def test_anything_else_is_no_configuration(value):
+    with pytest.raises(UserError):
+        Recipe.from_dict(value)

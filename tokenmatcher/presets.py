@@ -169,8 +169,10 @@ class Recipe:
         """The inverse of `to_dict`, also from JSON, where tuples have become lists.
 
         Raises:
-            UserError: a group or field is missing, unknown or out of range.
+            UserError: a group or field is missing, unknown, of another kind or out of range.
         """
+        if not isinstance(values, dict):
+            raise UserError("configuration: no dictionary")
         groups: dict[str, Any] = {}
         for group in fields(cls):
             kind = type(getattr(PAPER_SYSU, group.name))
@@ -179,7 +181,10 @@ class Recipe:
             if not isinstance(given, dict) or set(given) != known:
                 raise UserError(f"configuration: group {group.name!r} must hold exactly {', '.join(sorted(known))}")
             groups[group.name] = kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in given.items()})
-        return cls(**groups)
+        try:
+            return cls(**groups)
+        except (TypeError, ValueError, ArithmeticError) as error:
+            raise UserError(f"configuration: {error}") from None
 
     def override(self, values: dict[str, Any]) -> Recipe:
         """A copy with the named leaf fields replaced, whichever group they are in."""

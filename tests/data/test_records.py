@@ -1,4 +1,6 @@
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tests.trees import regdb_tree, strew, sysu_tree, write_image
 from tokenmatcher.contracts import ImageRecord, Modality
@@ -175,3 +177,44 @@ def test_regdb_list_with_a_wrong_line(tmp_path, line, complaint):
 def test_empty_regdb_list(tmp_path):
     with pytest.raises(UserError, match="lists no image"):
         regdb_list_of(tmp_path, "\n \n")
+
+
+SEPARATORS = st.text(alphabet=", \t\r\n", min_size=1, max_size=4)
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    ids=st.lists(st.integers(0, 999_999_999), max_size=8),
+    between=st.lists(SEPARATORS, min_size=9, max_size=9),
+    mark=st.booleans(),
+)
+def test_ids_are_read_however_they_are_separated(tmp_path_factory, ids, between, mark):
+    path = tmp_path_factory.mktemp("ids") / "train_id.txt"
+    text = "".join(gap + str(identity) for gap, identity in zip(between, ids, strict=False)) + between[-1]
+    path.write_bytes((b"\xef\xbb\xbf" if mark else b"") + text.encode())
+    assert read_ids(path) == sorted(set(ids))
+
+
+@settings(max_examples=200, deadline=None)
+@given(content=st.binary(max_size=60) | st.text(max_size=40).map(lambda text: text.encode("utf-8", "surrogatepass")))
+def test_any_id_list_is_read_or_refused_by_name(tmp_path_factory, content):
+    path = tmp_path_factory.mktemp("ids") / "train_id.txt"
+    path.write_bytes(content)
+    try:
+        ids = read_ids(path)
+    except UserError as error:
+        assert "train_id.txt" in str(error) and str(error).isprintable()
+    else:
+        assert ids == sorted(set(ids)) and all(0 <= identity < 10**9 for identity in ids)
+
+
+@settings(max_examples=200, deadline=None)
+@given(content=st.binary(max_size=60) | st.text(max_size=60).map(lambda text: text.encode("utf-8", "surrogatepass")))
+def test_any_image_list_is_refused_by_name(tmp_path_factory, content):
+    """There are no images, so that no list can be right."""
+    root = tmp_path_factory.mktemp("regdb")
+    (root / "idx").mkdir()
+    (root / "idx" / "train_visible_1.txt").write_bytes(content)
+    with pytest.raises(UserError) as caught:
+        read_regdb_list(root, "train", VISIBLE, 1)
+    assert "train_visible_1.txt" in str(caught.value) and str(caught.value).isprintable()

@@ -195,7 +195,7 @@ def _blame(run: Run, images: list[Path], flag: str) -> str:
             file.write("".join(f"{str(image)!r}\n" for image in images).encode("utf-8", "backslashreplace"))
     return (
         f"made of {str(images[0])!r} and {len(images) - 1} other images, listed in {path}; "
-        f"nothing was saved since. A lower {flag} usually helps; --resume auto goes on from the last whole epoch, if any"
+        f"nothing was saved since. A lower {flag} usually helps; --resume auto goes on from the last epoch, if any"
     )
 
 
