@@ -183,8 +183,8 @@ class Recipe:
             groups[group.name] = kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in given.items()})
         try:
             return cls(**groups)
-        except (TypeError, ValueError, ArithmeticError) as error:
-            raise UserError(f"configuration: {error}") from None
+        except (TypeError, ValueError, ArithmeticError, LookupError) as error:
+            raise UserError(f"configuration: {error!r}") from None
 
     def override(self, values: dict[str, Any]) -> Recipe:
         """A copy with the named leaf fields replaced, whichever group they are in."""

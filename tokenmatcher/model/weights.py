@@ -208,7 +208,7 @@ def _from_own(content: Mapping[Any, Any], name: str, config: ModelConfig | None)
             raise UserError(f"{name}: key {part!r}: expected a dictionary, found {type(content.get(part)).__name__}")
     try:
         recipe = Recipe.from_dict(content["recipe"])
-    except (UserError, TypeError, ValueError, ArithmeticError) as error:
+    except UserError as error:
         raise UserError(f"{name}: {error}") from None
     for key, value in vars(recipe.model).items():
         if config and key != "drop_path" and getattr(config, key) != value:
