@@ -19,7 +19,8 @@ import tempfile
 from collections import Counter, defaultdict
 from pathlib import Path
 
-from fuzz.damages import ANY, DAMAGES, LESS, MORE, PIXELS, SAME, damaged
+from fuzz.damages import DAMAGES, damaged
+from fuzz.expected import ANY, LESS, MORE, PIXELS, SAME
 from PIL import Image
 from trees import regdb_tree, sysu_tree
 
