@@ -14,7 +14,7 @@ import timm
 import torch
 
 from tokenmatcher.cli import Parser
-from tokenmatcher.presets import ModelConfig
+from tokenmatcher.recipe import ModelConfig
 from tokenmatcher.runtime import replacing
 
 

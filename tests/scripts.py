@@ -8,15 +8,16 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 
 
-def call(*arguments, check=True):
-    """Run `python ARGUMENTS` from the project's folder on one thread; with `check` it must succeed."""
+def call(*arguments, check=True, path=None):
+    """Run `python ARGUMENTS` from the project's folder on one thread; with `check` it must succeed.
+    `path`: further folder of the project that modules are found in."""
     done = subprocess.run(
         [sys.executable, *map(str, arguments)],
         cwd=ROOT,
         capture_output=True,
         text=True,
         timeout=600,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        env={**os.environ, "OMP_NUM_THREADS": "1", **({} if path is None else {"PYTHONPATH": f"{ROOT}:{ROOT / path}"})},
     )
     if check:
         assert done.returncode == 0, done.stderr

@@ -13,7 +13,7 @@ MAY_USE = {
     "report": {"report", "data"},
     "training": {"training", "data", "model", "mining", "evaluation", "report"},
 }
-EVERYBODY = {"contracts", "errors", "presets", "runtime", "version", "cli", "distributed"}
+EVERYBODY = {"contracts", "errors", "presets", "recipe", "runtime", "version", "cli", "distributed"}
 PURE = {"losses", "memory"}
 LONGEST = 400
 
@@ -48,7 +48,7 @@ def test_the_direction_of_flow():
 
 
 def test_pure_modules_know_nothing_above_them():
-    for name in ("contracts", "errors", "presets", "runtime", "losses", "memory"):
+    for name in ("contracts", "errors", "presets", "recipe", "runtime", "losses", "memory"):
         assert set(inner(PACKAGE / f"{name}.py")) <= EVERYBODY, name
 
 

@@ -10,6 +10,7 @@ import time
 
 import pytest
 import torch
+from damage import flip_a_weight
 from scripts import ROOT, call
 
 pytestmark = pytest.mark.slow
@@ -193,10 +194,7 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before(trained, sysu, tmp_pat
     logs = tmp_path / "damaged"
     shutil.copytree(trained, logs)
     newest = logs / "stage2/last.pt"
-    damaged = bytearray(newest.read_bytes())
-    damaged[len(damaged) // 2] ^= 4
-    newest.unlink()
-    newest.write_bytes(damaged)
+    flip_a_weight(newest)
     assert "damaged" in refused("test_sysu.py", "--resume", newest, "--data-dir", sysu)
     done = call("train_sysu.py", "--data-dir", sysu, "--logs-dir", logs, "--resume", "auto", *SMALL, *CAMERA)
     assert done.stdout.count("warning: ") == 1
@@ -241,7 +239,19 @@ def test_regdb(regdb, tmp_path):
     for values in scores.values():
         assert [trial["trial"] for trial in values["trials"]] == [1, 2]
         assert values["rank1"] == pytest.approx(sum(trial["rank1"] for trial in values["trials"]) / 2)
+    assert "RegDB, trial 1, 2, last epoch" in done.stdout
+    best = call("test_regdb.py", "--resume", logs, "--data-dir", regdb, "--json", out, "--weights", "best")
+    assert "RegDB, trial 1, 2, best on the test set" in best.stdout
+    assert json.loads(out.read_text())["weights"] == "best"
     one = logs / "trial_1/stage2/last.pt"
+    line = refused("test_regdb.py", "--resume", one, "--data-dir", regdb, "--weights", "best")
+    assert "--weights best: chooses within a folder" in line
+    (logs / "trial_2/stage2/best.pt").unlink()
+    line = refused(
+        "test_regdb.py", "--resume", logs, "--data-dir", regdb, "--weights", "best", "--json", tmp_path / "x"
+    )
+    assert "trial_2/stage2/best.pt is not there" in line
+    assert not (tmp_path / "x").exists()
     line = refused("test_regdb.py", "--resume", one, "--data-dir", regdb, "--trial", 2)
     assert "trial 1" in line
     call("test_regdb.py", "--resume", one, "--data-dir", regdb, "--direction", "visible-to-infrared")
@@ -261,6 +271,8 @@ def test_bad_flags_and_files(trained, sysu, regdb, tmp_path):
     assert "stage 1" in refused(*train, *small, "--stages", "2")
     assert "--seed" in refused(*train, *small, "--seed", -1)
     assert "--save-every" in refused(*train, *small, "--save-every", "nan")
+    assert "--bn-groups 3: batches of 16 images" in refused(*train, *small, "--bn-groups", 3)
+    assert "--bn-groups 16: batches of 16 images" in refused(*train, *small, "--bn-groups", 16)
     wider = [*small, "--embed-dim", 32, "--resume", trained / "stage1/last.pt"]
     assert "network" in refused(*train, *wider)
     other = tmp_path / "other"

@@ -1,19 +1,26 @@
 """Unsupervised visible-infrared person re-identification (TokenMatcher, AAAI 2025).
 
-The names below are what most programs need; README.md shows them at work.
+The names below are what most programs need; README.md shows them at work. They are imported when they are first asked
+for: what needs no network (data sets, rendered people, flags) does not wait some seconds for PyTorch.
 """
 
-from tokenmatcher.contracts import ClusterMatch, ImageRecord, Modality, Neighbours, PseudoLabels
-from tokenmatcher.errors import UserError
-from tokenmatcher.evaluation.metrics import Scores, cross_modality_scores, mean_scores
-from tokenmatcher.mining.clusters import centroids, pseudo_labels
-from tokenmatcher.mining.matching import match_clusters
-from tokenmatcher.mining.neighbours import token_neighbours
-from tokenmatcher.model.backbone import TokenViT
-from tokenmatcher.model.features import embed
-from tokenmatcher.model.weights import load_model
-from tokenmatcher.presets import PRESETS, Recipe
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from tokenmatcher.version import __version__
+
+if TYPE_CHECKING:
+    from tokenmatcher.contracts import ClusterMatch, ImageRecord, Modality, Neighbours, PseudoLabels
+    from tokenmatcher.errors import UserError
+    from tokenmatcher.evaluation.metrics import Scores, cross_modality_scores, mean_scores
+    from tokenmatcher.mining.clusters import centroids, pseudo_labels
+    from tokenmatcher.mining.matching import match_clusters
+    from tokenmatcher.mining.neighbours import token_neighbours
+    from tokenmatcher.model.backbone import TokenViT
+    from tokenmatcher.model.features import embed
+    from tokenmatcher.model.weights import load_model
+    from tokenmatcher.presets import PRESETS
+    from tokenmatcher.recipe import Recipe
 
 __all__ = [
     "PRESETS",
@@ -36,3 +43,28 @@ __all__ = [
     "pseudo_labels",
     "token_neighbours",
 ]
+
+_MODULES = {
+    "contracts": ("ClusterMatch", "ImageRecord", "Modality", "Neighbours", "PseudoLabels"),
+    "errors": ("UserError",),
+    "evaluation.metrics": ("Scores", "cross_modality_scores", "mean_scores"),
+    "mining.clusters": ("centroids", "pseudo_labels"),
+    "mining.matching": ("match_clusters",),
+    "mining.neighbours": ("token_neighbours",),
+    "model.backbone": ("TokenViT",),
+    "model.features": ("embed",),
+    "model.weights": ("load_model",),
+    "presets": ("PRESETS",),
+    "recipe": ("Recipe",),
+}
+
+
+def __getattr__(name: str) -> Any:
+    for module, names in _MODULES.items():
+        if name in names:
+            return getattr(import_module(f"tokenmatcher.{module}"), name)
+    raise AttributeError(f"module 'tokenmatcher' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -15,7 +15,8 @@ from types import FrameType
 from typing import Any, NoReturn
 
 from tokenmatcher.errors import Interruption, UserError
-from tokenmatcher.presets import PRESETS, Recipe
+from tokenmatcher.presets import PRESETS
+from tokenmatcher.recipe import Recipe
 
 
 def run(main: Callable[[], None]) -> NoReturn:
@@ -92,7 +93,9 @@ def add_recipe_flags(parser: argparse.ArgumentParser, dataset: str) -> None:
 
 def _text(value: Any) -> str:
     if isinstance(value, tuple):
-        return " ".join(map(str, value))
+        return " ".join(map(_text, value))
+    if isinstance(value, float):
+        return f"{value:.6g}"
     return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
 
 

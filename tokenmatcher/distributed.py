@@ -99,10 +99,9 @@ class Team:
             dist.barrier()
 
     def trained(self, model: nn.Module) -> nn.Module:
-        """`model` as the steps call it: with gradients averaged, and batch statistics over all processes."""
+        """`model` as the steps call it: with gradients averaged over all processes."""
         if self.size == 1:
             return model
-        _synchronise_batch_norms(model)
         # One stem has no gradient while a single camera is trained on.
         with warnings.catch_warnings():
             # broadcast_buffers has another name from PyTorch 2.14 on, and the old one warns there.
@@ -157,58 +156,3 @@ class _JoinBatch(torch.autograd.Function):
         (gradient,) = gradients
         start = ctx.team.rank * ctx.count
         return gradient[start : start + ctx.count] * ctx.team.size, None
-
-
-class _Sum(torch.autograd.Function):
-    """The sum over all processes, forward and backward."""
-
-    @staticmethod
-    def forward(ctx: Any, values: Tensor) -> Tensor:
-        total = values.clone()
-        dist.all_reduce(total)
-        return total
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
-        total = gradients[0].contiguous().clone()
-        dist.all_reduce(total)
-        return total
-
-
-def _sum(values: Tensor) -> Tensor:
-    return _Sum.apply(values)
-
-
-def _synchronise_batch_norms(model: nn.Module) -> None:
-    """Batch statistics over all processes: PyTorch's own on the GPU, which knows no CPU, else `_synchronised`."""
-    if next(model.parameters()).is_cuda:
-        nn.SyncBatchNorm.convert_sync_batchnorm(model)
-        return
-    for module in model.modules():
-        if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
-            module.forward = _synchronised(module)  # type: ignore[method-assign, assignment]
-
-
-def _synchronised(norm: nn.BatchNorm1d | nn.BatchNorm2d) -> Callable[[Tensor], Tensor]:
-    """The forward pass of a batch norm whose statistics are those of all processes' rows."""
-    alone = norm.forward
-
-    def forward(x: Tensor) -> Tensor:
-        if not norm.training:
-            return alone(x)
-        axes = [axis for axis in range(x.ndim) if axis != 1]
-        shape = [1, -1, *[1] * (x.ndim - 2)]
-        count = _sum(torch.tensor(float(x.numel() / x.shape[1])))
-        mean = _sum(x.sum(axes)) / count
-        centred = x - mean.view(shape)
-        variance = _sum(centred.square().sum(axes)) / count
-        assert norm.running_mean is not None and norm.running_var is not None and norm.momentum is not None
-        with torch.no_grad():
-            norm.running_mean.lerp_(mean, norm.momentum)
-            norm.running_var.lerp_(variance * count / (count - 1), norm.momentum)
-            if norm.num_batches_tracked is not None:
-                norm.num_batches_tracked.add_(1)
-        scaled = centred * (variance + norm.eps).rsqrt().view(shape)
-        return scaled * norm.weight.view(shape) + norm.bias.view(shape)
-
-    return forward

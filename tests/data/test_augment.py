@@ -73,14 +73,20 @@ def literal(image, row, parameters, config):
     """One image, step by step with torchvision's functions."""
     image = augment.to_float(image)
     height, width = image.shape[1:]
-    names = ["brightness", "contrast", "saturation", "hue"]
-    if parameters.jittered[row]:
+
+    def jitter(image):
         for operation in parameters.order[row].tolist():
-            image = OPERATIONS[names[operation]][1](image, float(parameters.factors[row, operation]))
+            image = list(OPERATIONS.values())[operation][1](image, float(parameters.factors[row, operation]))
+        return image
+
+    if parameters.jittered[row] and not parameters.late[row]:
+        image = jitter(image)
     image = reference.pad(image, [config.pad])
     image = reference.crop(image, int(parameters.top[row]), int(parameters.left[row]), height, width)
     if parameters.mirrored[row]:
         image = reference.horizontal_flip(image)
+    if parameters.jittered[row] and parameters.late[row]:
+        image = jitter(image)
     image = reference.normalize(image, list(augment.IMAGENET_MEAN), list(augment.IMAGENET_STD))
     top, left, box_height, box_width = parameters.box[row].tolist()
     if box_height:
@@ -97,6 +103,7 @@ def test_a_batch_equals_image_by_image(seed, pad):
     generator = torch.Generator().manual_seed(seed)
     jittered = torch.rand(8, generator=generator) < 0.7
     parameters = augment.draw_parameters(8, 24, 12, config, generator, jittered=jittered)
+    parameters.late[:] = torch.rand(8, generator=generator) < 0.5
     got = augment.apply(images, parameters, config)
     expected = torch.stack([literal(image, row, parameters, config) for row, image in enumerate(images)])
     torch.testing.assert_close(got, expected, rtol=0, atol=3e-3)
@@ -185,6 +192,26 @@ def test_who_is_jittered():
     assert not torch.allclose(applied(make().visible_twins(32, jitter_plain=True))[:32], expected, atol=1e-3)
     torch.testing.assert_close(applied(make().visible(32, jitter=False)), expected)
     assert not torch.allclose(applied(make().visible(32, jitter=True)), expected, atol=1e-3)
+
+
+def test_late_jitter_is_the_twins_alone_and_turns_about_the_border_too():
+    config = replace(CONFIG, flip_prob=0.0, erase_prob=0.0)
+    white = torch.full((32, 3, 24, 12), 255, dtype=torch.uint8)
+
+    def borders(config, *, jitter_plain):
+        """By image, whether what padding left there (10 of 24 rows) is anything but black."""
+        parameters = augment.Augmenter(config, (24, 12), torch.Generator().manual_seed(0)).visible_twins(
+            16, jitter_plain=jitter_plain
+        )
+        parameters.left[:], parameters.top[:], parameters.source[:] = 10, 0, augment.UNCHANGED
+        pixels = augment.apply(white, parameters, config)[:, :, :10]
+        return ((pixels - augment.normalise(torch.zeros(1, 3, 1, 1))).abs() > 1e-5).any(3).any(2).any(1)
+
+    late = borders(config, jitter_plain=False)
+    assert not late[:16].any()
+    assert late[16:].any(), "contrast lifts black towards the mean"
+    assert not borders(config, jitter_plain=True).any(), "where all are jittered, it comes first"
+    assert not borders(replace(config, late_jitter=False), jitter_plain=False).any()
 
 
 def test_a_part_of_a_batch_looks_as_in_the_whole():

@@ -51,12 +51,47 @@ def test_every_batch_obeys_the_rules(images, iters, identities, instances, other
         others = members[members != group[0]]
         pool = elsewhere if other_cameras and elsewhere.size else others if others.size else members
         assert np.isin(rest, pool).all()
-        if pool.size >= instances - 1:
+        if pool.size >= instances:
             assert np.unique(rest).size == rest.size
     clusters = labels.max() + 1
     order = labels[groups[:, 0]]
-    for start in range(0, len(order) - clusters + 1, clusters):
-        assert np.unique(order[start : start + clusters]).size == clusters, "each identity once before any comes again"
+    for batch in order.reshape(iters, identities):
+        assert np.unique(batch).size == min(clusters, identities), "none twice in a batch"
+    whole = clusters // identities * identities or clusters
+    for start in range(0, len(order) - whole + 1, whole):
+        assert np.unique(order[start : start + whole]).size == whole, "each once before any comes again"
+
+
+@pytest.mark.parametrize("others", [14, 15, 16])
+def test_replacement_where_there_are_fewer_than_the_instances(others):
+    """With exactly 15 others for 15 places, too, as published."""
+    plan = plan_epoch(
+        np.zeros(others + 1, dtype=np.int64),
+        np.ones(others + 1),
+        iters=20,
+        identities=1,
+        instances=16,
+        rng=np.random.default_rng(0),
+        other_cameras=False,
+    )
+    twice = [np.unique(batch[1:]).size < 15 for batch in plan]
+    assert all(twice) if others < 16 else not any(twice)
+
+
+def test_no_identity_stands_twice_in_a_batch():
+    """Seven people in batches of three: of each order two batches, and the seventh is left out."""
+    plan = plan_epoch(
+        np.arange(7),
+        np.ones(7),
+        iters=400,
+        identities=3,
+        instances=1,
+        rng=np.random.default_rng(0),
+        other_cameras=False,
+    )
+    assert all(np.unique(batch).size == 3 for batch in plan)
+    assert all(np.unique(pair).size == 6 for pair in plan.reshape(200, 6))
+    assert np.unique(plan).size == 7
 
 
 def test_no_label_is_refused():

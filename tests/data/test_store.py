@@ -7,6 +7,7 @@ from PIL import Image
 
 from tokenmatcher.contracts import ImageRecord, Modality
 from tokenmatcher.data import store as store_module
+from tokenmatcher.data.images import ImageSet
 from tokenmatcher.data.store import ImageStore, decode
 from tokenmatcher.errors import UserError
 
@@ -153,3 +154,20 @@ def test_a_folder_that_cannot_be_written(records, tmp_path):
     blocked.write_text("in the way")
     with pytest.raises(UserError, match="file"):
         open_store(records, blocked / "store")
+
+
+def test_clustering_may_see_the_pictures_resized_in_another_way(records, tmp_path):
+    both = ImageSet.load(
+        records, Modality.VISIBLE, tmp_path / "store", "train", height=12, width=6,
+        interpolation="bilinear", cluster_interpolation="bicubic", progress=False,
+    )  # fmt: skip
+    for store, filter_ in ((both.store, Image.Resampling.BILINEAR), (both.clustered, Image.Resampling.BICUBIC)):
+        for image, record in zip(store.images, records, strict=True):
+            with Image.open(record.path) as file:
+                assert np.array_equal(image.permute(1, 2, 0).numpy(), np.asarray(file.resize((6, 12), filter_)))
+    moved = both.to(torch.device("cpu"))
+    assert torch.equal(moved.clustered.images, both.clustered.images)
+    one = ImageSet.load(
+        records, Modality.VISIBLE, tmp_path / "store", "train", **SIZE, cluster_interpolation="bicubic", progress=False
+    )
+    assert one.clustered is one.store

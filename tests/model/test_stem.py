@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from tokenmatcher.model.stem import IBN, ConvStem
-from tokenmatcher.presets import ModelConfig
+from tokenmatcher.recipe import ModelConfig
 
 SMALL = ModelConfig(height=32, width=16, patch_size=8, stem_channels=6, embed_dim=12, depth=1, num_heads=2)
 

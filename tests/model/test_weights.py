@@ -15,7 +15,8 @@ from tokenmatcher.errors import UserError
 from tokenmatcher.model.backbone import TokenViT
 from tokenmatcher.model.digest import digest_of
 from tokenmatcher.model.weights import Layout, build_model, load_model, to_pretrained_layout
-from tokenmatcher.presets import PAPER_SYSU, ModelConfig
+from tokenmatcher.presets import PAPER_SYSU
+from tokenmatcher.recipe import ModelConfig
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 RECIPE = PAPER_SYSU.override(

@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import pytest
+from damage import flip_a_weight
 from small import SMALL_RECIPE as RECIPE
 
 from tokenmatcher.errors import UserError
@@ -43,10 +44,7 @@ def test_the_newest_whole_one_is_taken(tmp_path):
     assert len(warnings) == 1
     assert "stage2/last.pt" in warnings[0]
 
-    flipped = bytearray((tmp_path / "stage1/last.pt").read_bytes())
-    flipped[len(flipped) // 2] ^= 1
-    (tmp_path / "stage1/last.pt").unlink()  # the kept ones may be links to the same file
-    (tmp_path / "stage1/last.pt").write_bytes(flipped)
+    flip_a_weight(tmp_path / "stage1/last.pt")
     path, warnings = checkpoint_to_resume("auto", tmp_path, ALL)
     assert path == tmp_path / "stage1/last-1.pt"
     assert epoch_of(path) == 2

@@ -4,7 +4,9 @@ Legend: B images, H x W pixels. Parameters are drawn on the CPU from one explici
 batch looks the same whatever device the pixels are on; the pixels are worked on where they are.
 
 Order of operations: colour jitter, zero padding and random crop, mirror, normalisation with
-ImageNet's mean and standard deviation, random erasing, one plane copied into all three.
+ImageNet's mean and standard deviation, random erasing, one plane copied into all three. Where only
+channel twins are jittered (SYSU-MM01, stage 1), jitter comes after the mirror, as published: the
+black border counts in the mean that contrast turns about.
 The published code resizes between jitter and padding; here the pictures were resized before, when
 they were decoded (`store`), which changes a pixel by rounding only.
 """
@@ -17,7 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from tokenmatcher.presets import DataConfig
+from tokenmatcher.recipe import DataConfig
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -79,20 +81,21 @@ def adjust_hue(images: Tensor, turn: Tensor) -> Tensor:
     return torch.stack([value - chroma * torch.minimum(k, 4 - k).clamp_(0, 1) for k in planes], dim=1)
 
 
-_JITTER = (adjust_brightness, adjust_contrast, adjust_saturation, adjust_hue)
+_ADJUSTMENTS = (adjust_brightness, adjust_contrast, adjust_saturation, adjust_hue)
 
 
 @dataclass(frozen=True)
 class Parameters:
     """What was drawn for a batch, all on the CPU.
 
-    jittered (B,) bool; factors (B, 4) in the order of brightness, contrast, saturation, hue;
-    order (B, 4) the order in which they are applied; top, left (B,) crop offset in the padded
-    image; mirrored (B,) bool; box (B, 4) int64 erased top, left, height, width, height 0 for none;
-    source (B,) int64, see `exchange_channels`.
+    jittered (B,) bool; late (B,) bool, jittered after crop and mirror; factors (B, 4) in the order of
+    brightness, contrast, saturation, hue; order (B, 4) the order in which they are applied; top, left
+    (B,) crop offset in the padded image; mirrored (B,) bool; box (B, 4) int64 erased top, left,
+    height, width, height 0 for none; source (B,) int64, see `exchange_channels`.
     """
 
     jittered: Tensor
+    late: Tensor
     factors: Tensor
     order: Tensor
     top: Tensor
@@ -122,7 +125,8 @@ def draw_parameters(
     mirrored = torch.rand(batch, generator=generator) < config.flip_prob
     box = draw_boxes(batch, height, width, config, generator)
     source = torch.full((batch,), UNCHANGED)
-    return Parameters(jittered, factors, order, offsets[:, 0], offsets[:, 1], mirrored, box, source)
+    late = torch.zeros(batch, dtype=torch.bool)
+    return Parameters(jittered, late, factors, order, offsets[:, 0], offsets[:, 1], mirrored, box, source)
 
 
 def draw_boxes(batch: int, height: int, width: int, config: DataConfig, generator: torch.Generator) -> Tensor:
@@ -153,14 +157,9 @@ def apply(images: Tensor, parameters: Parameters, config: DataConfig) -> Tensor:
     height, width = images.shape[2:]
     device = images.device
     images = to_float(images)
-    for step in range(4):
-        for operation, adjust in enumerate(_JITTER):
-            rows = ((parameters.order[:, step] == operation) & parameters.jittered).nonzero()[:, 0]
-            if len(rows):
-                where = rows.to(device, non_blocking=True)
-                factor = parameters.factors[rows, operation].to(device, non_blocking=True)
-                images.index_copy_(0, where, adjust(images.index_select(0, where), factor))
+    _jitter(images, parameters, parameters.jittered & ~parameters.late)
     images = _crop(images, parameters, config.pad)
+    _jitter(images, parameters, parameters.jittered & parameters.late)
     images = normalise(images)
     top, left, box_height, box_width = parameters.box.to(device, non_blocking=True).unbind(1)
     rows, columns = torch.arange(height, device=device), torch.arange(width, device=device)
@@ -169,6 +168,17 @@ def apply(images: Tensor, parameters: Parameters, config: DataConfig) -> Tensor:
     erased = (in_rows[:, :, None] & in_columns[:, None, :]).unsqueeze(1)
     images = torch.where(erased, _channels(ERASE_FILL, images), images)
     return exchange_channels(images, parameters.source)
+
+
+def _jitter(images: Tensor, parameters: Parameters, chosen: Tensor) -> None:
+    """Colour jitter of the `chosen` (B,) images, in place."""
+    for step in range(4):
+        for operation, adjust in enumerate(_ADJUSTMENTS):
+            rows = ((parameters.order[:, step] == operation) & chosen).nonzero()[:, 0]
+            if len(rows):
+                where = rows.to(images.device, non_blocking=True)
+                factor = parameters.factors[rows, operation].to(images.device, non_blocking=True)
+                images.index_copy_(0, where, adjust(images.index_select(0, where), factor))
 
 
 def _crop(images: Tensor, parameters: Parameters, pad: int) -> Tensor:
@@ -227,10 +237,14 @@ class Augmenter:
         return draw_parameters(batch, *self.size, self.config, self.generator, jittered=jittered)
 
     def visible_twins(self, batch: int, *, jitter_plain: bool) -> Parameters:
-        """For 2 * `batch` pictures: the plain ones, then the same again as their one-channel twins."""
+        """For 2 * `batch` pictures: the plain ones, then the same again as their one-channel twins.
+
+        Where the plain ones are not jittered, the twins are, late if the configuration says so.
+        """
         jittered = torch.ones(2 * batch, dtype=torch.bool)
         jittered[:batch] = jitter_plain
         parameters = draw_parameters(2 * batch, *self.size, self.config, self.generator, jittered=jittered)
+        parameters.late[batch:] = self.config.late_jitter and not jitter_plain
         parameters.source[batch:] = draw_channels(batch, self.generator)
         return parameters
 

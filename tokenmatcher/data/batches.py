@@ -16,7 +16,7 @@ from tokenmatcher.contracts import OUTLIER, Modality, PseudoLabels
 from tokenmatcher.data.augment import Augmenter, apply
 from tokenmatcher.data.images import ImageSet
 from tokenmatcher.distributed import ALONE, Team
-from tokenmatcher.presets import DataConfig
+from tokenmatcher.recipe import DataConfig
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,9 +45,11 @@ def plan_epoch(
 ) -> np.ndarray:
     """(I, P*S) int64 image indices, the S instances of an identity side by side.
 
-    Pseudo identities come in random order, each once before any comes again. Of each, one image is
-    drawn, then S-1 more: with `other_cameras` from cameras other than the first one's where it has
-    any, else from its other images; with replacement only where there are too few.
+    Pseudo identities come in random order. A batch that the order's end would leave incomplete is dropped and
+    a new order begins, so none stands twice in a batch (unless there are fewer than P: then each comes once
+    before any comes again). Of each, one image is drawn, then S-1 more: with `other_cameras` from cameras other
+    than the first one's where it has any, else from its other images; with replacement where these are fewer
+    than S, so also where there are exactly S-1, as published.
 
     Args:
         labels: (N,) pseudo label, -1 left out.
@@ -62,8 +64,9 @@ def plan_epoch(
     members = members[np.argsort(labels[members], kind="stable")]
     groups = np.split(members, np.flatnonzero(np.diff(labels[members])) + 1)
     needed = iters * identities
-    rounds = -(-needed // len(groups))
-    stream = np.concatenate([rng.permutation(len(groups)) for _ in range(rounds)])[:needed]
+    whole = len(groups) // identities * identities or len(groups)
+    rounds = -(-needed // whole)
+    stream = np.concatenate([rng.permutation(len(groups))[:whole] for _ in range(rounds)])[:needed]
     drawn = [_draw(groups[identity], cameras, instances, rng, other_cameras) for identity in stream]
     return np.stack(drawn).reshape(iters, identities * instances)
 
@@ -77,7 +80,7 @@ def _draw(
         pool = group[group != first]
     if pool.size == 0:
         pool = group
-    rest = rng.choice(pool, size=instances - 1, replace=pool.size < instances - 1)
+    rest = rng.choice(pool, size=instances - 1, replace=pool.size < instances)
     return np.concatenate([[first], rest])
 
 

@@ -19,6 +19,7 @@ class ImageSet:
 
     cameras, identities: (N,) int64. The identities are the true ones, for scores and logs only.
     paths: of the N files.
+    cluster_store: the same pictures, resized in another way for clustering and mining; None: `store` serves for both.
     """
 
     modality: Modality
@@ -26,13 +27,20 @@ class ImageSet:
     cameras: np.ndarray
     identities: np.ndarray
     paths: tuple[Path, ...]
+    cluster_store: ImageStore | None = None
 
     def __len__(self) -> int:
         return len(self.store)
 
     def to(self, device: torch.device) -> ImageSet:
         """The set with its pictures on `device` where they fit, see `ImageStore.to`."""
-        return replace(self, store=self.store.to(device))
+        other = None if self.cluster_store is None else self.cluster_store.to(device)
+        return replace(self, store=self.store.to(device), cluster_store=other)
+
+    @property
+    def clustered(self) -> ImageStore:
+        """The pictures as clustering and mining see them."""
+        return self.store if self.cluster_store is None else self.cluster_store
 
     @classmethod
     def load(
@@ -45,16 +53,27 @@ class ImageSet:
         height: int,
         width: int,
         interpolation: str,
+        cluster_interpolation: str | None = None,
         progress: bool = True,
     ) -> ImageSet:
-        """Decode `records` (or map what was decoded before) into `folder`; see `ImageStore.open`."""
-        store = ImageStore.open(
-            records, folder, label, height=height, width=width, interpolation=interpolation, progress=progress
-        )
+        """Decode `records` (or map what was decoded before) into `folder`; see `ImageStore.open`.
+
+        `cluster_interpolation`: of the pictures that clustering sees, where it is another one.
+        """
+
+        def opened(interpolation: str) -> ImageStore:
+            return ImageStore.open(
+                records, folder, label, height=height, width=width, interpolation=interpolation, progress=progress
+            )
+
+        cluster_store = None
+        if cluster_interpolation is not None and cluster_interpolation != interpolation:
+            cluster_store = opened(cluster_interpolation)
         return cls(
             modality,
-            store,
+            opened(interpolation),
             np.array([record.camera for record in records], dtype=np.int64),
             np.array([record.identity for record in records], dtype=np.int64),
             tuple(record.path for record in records),
+            cluster_store,
         )

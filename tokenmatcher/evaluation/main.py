@@ -24,6 +24,7 @@ from tokenmatcher.runtime import choose_device, replacing
 
 Scores = dict[str, dict[str, Any]]
 MODES = {"all": ("all",), "indoor": ("indoor",), "both": ("all", "indoor")}
+WEIGHTS = {"last": "last epoch", "best": "best on the test set"}
 DIRECTIONS = ("visible-to-infrared", "infrared-to-visible")
 
 
@@ -71,6 +72,11 @@ def regdb_parser() -> Parser:
     parser.add_argument(
         "--direction", choices=(*DIRECTIONS, "both"), default="both", help="query to gallery (default %(default)s)"
     )
+    parser.add_argument(
+        "--weights",
+        choices=tuple(WEIGHTS),
+        help="of each trial in a folder: of the last epoch, or the best on the test set, as published (default last)",
+    )
     parser.add_argument("--trial", type=int, help="the split of a model that does not know its own (the authors')")
     return parser
 
@@ -81,7 +87,7 @@ def test_regdb(arguments: Sequence[str] | None = None) -> None:
     _check_writable(given.json)
     wanted = DIRECTIONS if given.direction == "both" else (given.direction,)
     by_trial: dict[int, Scores] = {}
-    for path in _checkpoints(given.resume):
+    for path in _checkpoints(given.resume, given.weights):
         model, content = _load(path)
         trial = _trial_of(path, content, given.trial)
         if trial in by_trial:
@@ -95,11 +101,12 @@ def test_regdb(arguments: Sequence[str] | None = None) -> None:
         }
         for name in wanted
     }
-    trials = ", ".join(map(str, by_trial))
-    print(score_table(mean, f"RegDB, trial {trials}"))
+    weights = (given.weights or "last") if given.resume.is_dir() else None
+    kind = f", {WEIGHTS[weights]}" if weights else ""
+    print(score_table(mean, f"RegDB, trial {', '.join(map(str, by_trial))}{kind}"))
     if len(by_trial) < len(REGDB_TRIALS):
         print(f"note: the protocol is the mean over the ten trials' own models; this is {len(by_trial)} of them")
-    _write(given.json, {"regdb": mean, "checkpoint": str(given.resume)})
+    _write(given.json, {"regdb": mean, "checkpoint": str(given.resume), "weights": weights})
 
 
 def _load(path: Path) -> tuple[TokenViT, dict[str, Any]]:
@@ -123,15 +130,24 @@ def _evaluate(model: TokenViT, benchmark: Benchmark, given: argparse.Namespace, 
     return evaluator(model.to(device))
 
 
-def _checkpoints(path: Path) -> list[Path]:
-    """The file itself, or stage 2's last checkpoint of every trial in the folder, by number."""
+def _checkpoints(path: Path, weights: str | None) -> list[Path]:
+    """The file itself, or stage 2's weights ("last", "best") of every trial in the folder, by number.
+
+    Raises:
+        UserError: a trial without them, no trial at all, or a choice of weights for a file.
+    """
     if not path.is_dir():
+        if weights is not None:
+            raise UserError(f"--weights {weights}: chooses within a folder of trials, and --resume {path} is none")
         return [path]
-    found = [path / f"trial_{trial}" / "stage2" / "last.pt" for trial in REGDB_TRIALS]
-    present = [file for file in found if file.is_file()]
-    if not present:
+    stages = [path / f"trial_{trial}" / "stage2" for trial in REGDB_TRIALS]
+    begun = [stage for stage in stages if any((stage / f"{kind}.pt").is_file() for kind in WEIGHTS)]
+    found = [stage / f"{weights or 'last'}.pt" for stage in begun]
+    if not found:
         raise UserError(f"--resume {path}: no trial_*/stage2/last.pt in this folder")
-    return present
+    if absent := [file for file in found if not file.is_file()]:
+        raise UserError(f"--weights {weights or 'last'}: {absent[0]} is not there")
+    return found
 
 
 def _trial_of(path: Path, content: dict[str, Any], asked: int | None) -> int:

@@ -18,8 +18,9 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from tokenmatcher.contracts import Modality
+from tokenmatcher.model.norms import GroupedBatchNorm, gather_groups, scatter_groups
 from tokenmatcher.model.stem import ConvStem
-from tokenmatcher.presets import ModelConfig
+from tokenmatcher.recipe import ModelConfig
 
 TOKEN_STD = 0.02  # of fresh class tokens and position embeddings, as in ViT
 
@@ -121,7 +122,9 @@ class TokenViT(nn.Module):
                 block.drop_path1, block.drop_path2 = StochasticDepth(rate), StochasticDepth(rate)
         # In the order of `forward`'s depth_draws; found once, since every pass needs them.
         self.depth_modules = [module for module in self.vit.modules() if isinstance(module, StochasticDepth)]
-        self.necks = nn.ModuleList(nn.BatchNorm1d(config.embed_dim) for _ in range(config.num_tokens))
+        self.necks = nn.ModuleList(
+            GroupedBatchNorm(config.embed_dim, config.bn_groups) for _ in range(config.num_tokens)
+        )
         for neck in self.necks:
             neck.bias.requires_grad_(False)
         for token in (self.vit.cls_token, self.vit.reg_token):
@@ -146,7 +149,8 @@ class TokenViT(nn.Module):
             tokens and features of the B1 visible images, then of the B2 infrared ones.
 
         Raises:
-            ValueError: no images, or images that are not (B, 3, H, W) of the configured size.
+            ValueError: no images, or images that are not (B, 3, H, W) of the configured size; while training, images
+                of a modality that do not divide into the batch norm groups.
         """
         if visible is None and infrared is None:
             raise ValueError("needs visible or infrared images, got neither")
@@ -164,5 +168,12 @@ class TokenViT(nn.Module):
                 module.draws = draws
         hidden = self.vit.forward_features((visible, infrared))  # type: ignore[arg-type]  # TwoStems takes the pair
         tokens = hidden[:, : self.config.num_tokens].float()  # under autocast, too, what follows is float32
-        features = torch.cat([neck(token) for neck, token in zip(self.necks, tokens.unbind(1), strict=True)], dim=1)
-        return TokenOutput(tokens, features)
+        counts = [len(images) for images in (visible, infrared) if images is not None]
+        return TokenOutput(tokens, self._through_necks(tokens, counts))
+
+    def _through_necks(self, tokens: Tensor, counts: list[int]) -> Tensor:
+        """(B, T, D) -> (B, T*D); while training, group g of both modalities is normalised together."""
+        groups = getattr(self.necks[0], "groups", 1) if self.training else 1
+        rows = gather_groups(tokens, counts, groups) if groups > 1 else tokens
+        features = torch.cat([neck(token) for neck, token in zip(self.necks, rows.unbind(1), strict=True)], dim=1)
+        return scatter_groups(features, counts, groups) if groups > 1 else features

@@ -14,8 +14,10 @@ import torch
 from tokenmatcher.errors import UserError
 
 
-def load_file(path: str | Path) -> dict[Any, Any]:
+def load_file(path: str | Path, *, mapped: bool = False) -> dict[Any, Any]:
     """The dictionary in a file of PyTorch's, read without running any code that it may hold.
+
+    `mapped`: leave the tensors' bytes on disk until they are asked for.
 
     The authors' files hold a score as a NumPy scalar, pickled under the name an old NumPy had for it. Exactly that
     name, `numpy.dtype` and the two float dtypes are allowed, for this load only.
@@ -36,7 +38,7 @@ def load_file(path: str | Path) -> dict[Any, Any]:
     try:
         with torch.serialization.safe_globals(allowed), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            content = torch.load(path, map_location="cpu", weights_only=True)
+            content = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
     except PermissionError:
         raise UserError(f"{path}: no permission to read it") from None
     except pickle.UnpicklingError as error:

@@ -8,7 +8,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from tokenmatcher.presets import ModelConfig
+from tokenmatcher.model.norms import GroupedBatchNorm
+from tokenmatcher.recipe import ModelConfig
 
 
 class IBN(nn.Module):
@@ -17,11 +18,11 @@ class IBN(nn.Module):
     The parts are named as in files of trained stems.
     """
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, groups: int = 1) -> None:
         super().__init__()
         self.split = channels // 2
         self.IN = nn.InstanceNorm2d(self.split, affine=True)
-        self.BN = nn.BatchNorm2d(channels - self.split)
+        self.BN = GroupedBatchNorm(channels - self.split, groups)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> the same shape."""
@@ -50,13 +51,13 @@ class ConvStem(nn.Module):
         self.num_patches = self.grid_size[0] * self.grid_size[1]
         self.conv = nn.Sequential(
             nn.Conv2d(3, channels, 7, stride=2, padding=3, bias=False),
-            IBN(channels),
+            IBN(channels, config.bn_groups),
             nn.ReLU(inplace=True),
             nn.Conv2d(channels, channels, 3, padding=1, bias=False),
-            IBN(channels),
+            IBN(channels, config.bn_groups),
             nn.ReLU(inplace=True),
             nn.Conv2d(channels, channels, 3, padding=1, bias=False),
-            nn.BatchNorm2d(channels),
+            GroupedBatchNorm(channels, config.bn_groups),
             nn.ReLU(inplace=True),
         )
         self.proj = nn.Conv2d(channels, config.embed_dim, half_patch, stride=half_patch)

@@ -29,10 +29,11 @@ from tokenmatcher.errors import UserError
 from tokenmatcher.model.backbone import TOKEN_STD, TokenViT
 from tokenmatcher.model.digest import check_digest
 from tokenmatcher.model.files import load_file
-from tokenmatcher.presets import ModelConfig, Recipe
+from tokenmatcher.recipe import ModelConfig, Recipe
 
 FORMAT, VERSION = "tokenmatcher", 2
 
+TRAINING_ONLY = ("drop_path", "bn_groups")  # numbers of the network that no file's weights depend on
 _HEADS = ("head.", "heads.", "projector.", "projection_head.", "predictor.", "prototypes.", "fc.")
 _HEAD_WIDTH = 64  # of an attention head, in ViTs of every size
 
@@ -154,7 +155,7 @@ def build_model(
         source: what error messages call the file.
         config: the network. Default: the file's own for our checkpoints; read from the shapes, at 384x128 pixels,
             for the authors'; the paper's for a self-supervised start. Of our checkpoints' and the authors' networks
-            it can change only `drop_path`, which no file's weights depend on.
+            it can change only `TRAINING_ONLY`.
         generator: draws the class tokens' position embeddings that a self-supervised start lacks. Default:
             PyTorch's global one, which is otherwise left as it was.
 
@@ -211,7 +212,7 @@ def _from_own(content: Mapping[Any, Any], name: str, config: ModelConfig | None)
     except UserError as error:
         raise UserError(f"{name}: {error}") from None
     for key, value in vars(recipe.model).items():
-        if config and key != "drop_path" and getattr(config, key) != value:
+        if config and key not in TRAINING_ONLY and getattr(config, key) != value:
             raise UserError(f"{name}: its network has {key} {value}, asked for was {getattr(config, key)}")
     source = _Source(name, content["model"])
     _check_sizes(recipe.model, source)

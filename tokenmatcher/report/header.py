@@ -11,7 +11,9 @@ import torch
 
 from tokenmatcher.contracts import Modality
 from tokenmatcher.data.images import ImageSet
-from tokenmatcher.presets import PRESETS, Recipe
+from tokenmatcher.presets import PRESETS
+from tokenmatcher.recipe import Recipe
+from tokenmatcher.report.departures import departures
 from tokenmatcher.report.tables import table
 from tokenmatcher.version import __version__
 
@@ -27,10 +29,12 @@ def run_header(
     sets: dict[Modality, ImageSet],
     device: torch.device,
     stages: Sequence[str],
+    *,
+    precision: str,
+    seed: int,
     processes: int = 1,
-    how: str = "",
 ) -> str:
-    """Some lines of text."""
+    """Some lines of text; `precision` is the backbone's."""
     name = TITLES[dataset] + (f" trial {trial}" if trial else "")
     cuda = device.type == "cuda"
     where = torch.cuda.get_device_name(device) if cuda else f"CPU, {torch.get_num_threads()} threads"
@@ -38,11 +42,13 @@ def run_header(
         where = f"{processes} processes, the first on {where}"
     lines = [
         f"TokenMatcher {__version__}, {name}, stages {', '.join(stages)}, {where}, "
-        f"PyTorch {torch.__version__}, Python {platform.python_version()}" + (f", {how}" if how else ""),
+        f"PyTorch {torch.__version__}, Python {platform.python_version()}, seed {seed}, backbone in {precision}",
         _found(dataset, sets),
     ]
     differences = recipe.differences(PRESETS[dataset]["paper"])
     lines.append("differs from the paper's recipe in: " + ("; ".join(differences) if differences else "nothing"))
+    lines.append('departs from the published code (README.md, "Departures"):')
+    lines += [f"  {text}" for text in departures(recipe, dataset, precision)]
     lines.append("configuration:")
     for topic in fields(recipe):
         config = getattr(recipe, topic.name)

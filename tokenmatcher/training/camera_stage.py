@@ -16,7 +16,7 @@ from torch import Tensor
 from tokenmatcher.contracts import OUTLIER, Modality, PseudoLabels
 from tokenmatcher.data.batches import plan_epoch
 from tokenmatcher.mining.clusters import centroids, cluster, silhouette
-from tokenmatcher.presets import Recipe
+from tokenmatcher.recipe import Recipe
 from tokenmatcher.training.degenerate import notes_on_labels
 from tokenmatcher.training.engine import cosine
 from tokenmatcher.training.epoch import close_epoch, train_planned

@@ -7,6 +7,7 @@ number, a string, or a container of these, so that PyTorch's safe loader reads i
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from tokenmatcher.errors import UserError
 from tokenmatcher.model.digest import DIGEST, check_digest, digest_of
 from tokenmatcher.model.files import load_file
 from tokenmatcher.model.weights import FORMAT, VERSION
-from tokenmatcher.presets import Recipe
+from tokenmatcher.recipe import Recipe
 from tokenmatcher.runtime import replacing
 
 
@@ -74,3 +75,18 @@ def read(path: Path, *, for_training: bool = True) -> dict[str, Any]:
     if for_training and "run" not in content:
         raise UserError(f"{path}: serves for testing only; continue from a last.pt")
     return content
+
+
+def as_before(path: Path, recipe: Recipe, given: Collection[str]) -> tuple[Recipe, list[str]]:
+    """`recipe` for a run that goes on from `path`: numbers that came in after that file was written mean what the
+    program did then, unless their flag was `given`. With notes on those that this changes.
+
+    Raises:
+        UserError: no configuration in the file.
+    """
+    try:
+        younger = Recipe.younger_than(load_file(path, mapped=True)["recipe"])
+    except (LookupError, UserError) as error:
+        raise UserError(f"{path}: {error}") from None
+    kept = recipe.override({name: value for name, value in younger.items() if name not in given})
+    return kept, [f"note: as when that checkpoint was written: {change}" for change in kept.differences(recipe)]

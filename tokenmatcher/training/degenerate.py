@@ -6,7 +6,7 @@ import numpy as np
 
 from tokenmatcher.contracts import Modality, PseudoLabels
 from tokenmatcher.errors import UserError
-from tokenmatcher.presets import Recipe
+from tokenmatcher.recipe import Recipe
 from tokenmatcher.training.targets import JointTargets
 
 

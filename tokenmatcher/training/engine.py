@@ -18,7 +18,8 @@ from tqdm import tqdm
 from tokenmatcher.contracts import Modality
 from tokenmatcher.data.batches import Batch
 from tokenmatcher.distributed import ALONE, Team
-from tokenmatcher.presets import ScheduleConfig
+from tokenmatcher.model.norms import same_statistics
+from tokenmatcher.recipe import ScheduleConfig
 from tokenmatcher.runtime import autocast
 from tokenmatcher.training.objectives import Objective, View, Views
 from tokenmatcher.training.restored import check_optimizer, check_tensor
@@ -224,5 +225,6 @@ def train_epoch(
                 bar.set_postfix_str(f"loss {losses.check():.3f}", refresh=False)
             if after_step is not None:
                 after_step(step, losses)
+    same_statistics(model, team)
     means = losses.means()
     return EpochResult(means, means.pop(GRADIENT), images / (time.perf_counter() - start))

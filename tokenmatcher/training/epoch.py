@@ -17,6 +17,7 @@ import torch
 from tokenmatcher.contracts import Modality
 from tokenmatcher.data.batches import make_batches
 from tokenmatcher.errors import UserError
+from tokenmatcher.recipe import Recipe
 from tokenmatcher.runtime import replacing
 from tokenmatcher.training import checkpoint
 from tokenmatcher.training.engine import (
@@ -72,7 +73,7 @@ class _Saves:
         """
         run, state = self.run, content["run"]
         try:
-            if content["recipe"] != run.recipe.to_dict() or state["place"] != self.place:
+            if Recipe.from_dict(content["recipe"]) != run.recipe or state["place"] != self.place:
                 raise UserError(f"{self.path}: of other flags or other labels")
             memories = [memory.vectors for memory in self.objective.all_memories()]
             check_tensors(content["model"], run.model.state_dict(), "model")

@@ -6,6 +6,7 @@ import argparse
 import json
 from collections.abc import Sequence
 from contextlib import ExitStack
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -21,11 +22,13 @@ from tokenmatcher.errors import UserError
 from tokenmatcher.evaluation.evaluate import Evaluator
 from tokenmatcher.model.backbone import TokenViT
 from tokenmatcher.model.files import load_file
+from tokenmatcher.model.norms import divides
 from tokenmatcher.model.weights import build_model
-from tokenmatcher.presets import Recipe
+from tokenmatcher.recipe import Recipe
 from tokenmatcher.report.header import run_header
 from tokenmatcher.report.log import RunLog
 from tokenmatcher.runtime import Randomness, choose_device, choose_precision, make_deterministic, only_one, replacing
+from tokenmatcher.training.checkpoint import as_before
 from tokenmatcher.training.interruption import Signals, caught_signals
 from tokenmatcher.training.resuming import checkpoint_to_resume, clear_leftovers
 from tokenmatcher.training.run import Run
@@ -140,8 +143,11 @@ def _train(
     precision = choose_precision(given.precision, device)
     if recipe.clusters.neighbour_search == "approximate" and find_spec("faiss") is None:
         raise UserError("--neighbour-search approximate: needs the package faiss-cpu")
-    _check_shares(recipe, team, dataset)
     resumed, warnings = team.decide(lambda: checkpoint_to_resume(given.resume, folder, stages))
+    if resumed is not None:
+        recipe, notes = team.decide(partial(as_before, resumed, recipe, vars(given)))
+        warnings += notes
+    _check_batches(recipe, team, dataset)
     records = read_training(given.data_dir, dataset, trial)
     random = Randomness(given.seed)
     if resumed is not None:
@@ -162,6 +168,7 @@ def _train(
                 height=recipe.model.height,
                 width=recipe.model.width,
                 interpolation=recipe.data.resize,
+                cluster_interpolation=recipe.data.cluster_resize,
                 progress=progress,
             ).to(device)
             for modality in Modality
@@ -197,8 +204,11 @@ def _train(
             log.cut(0)
         else:
             changed = run.resume(resumed)
-        where = f"seed {given.seed}, backbone in {precision}"
-        log.say(run_header(dataset, trial, recipe, sets, device, stages, team.size, where))
+        log.say(
+            run_header(
+                dataset, trial, recipe, sets, device, stages, precision=precision, seed=given.seed, processes=team.size
+            )
+        )
         for line in [*warnings, start, *changed]:
             log.say(line)
         if run.evaluate is None:
@@ -214,13 +224,15 @@ def _train(
         log.say(f"done: {folder}")
 
 
-def _check_shares(recipe: Recipe, team: Team, dataset: Dataset) -> None:
-    """Every process gets as many images of each batch.
+def _check_batches(recipe: Recipe, team: Team, dataset: Dataset) -> None:
+    """Every batch norm group has as many images of each batch, and so has every process.
 
     Raises:
         UserError: a batch does not divide.
     """
-    instances = recipe.data.num_instances
+    groups, instances = recipe.model.bn_groups, recipe.data.num_instances
+    if not divides(groups, team.size):
+        raise UserError(f"--bn-groups {groups}: cannot be laid over {team.size} processes; one must divide the other")
     batches = [("--batch-size", recipe.data.batch_size, 2 * instances)]
     if dataset == "sysu":
         batches.append(("--camera-batch-size", recipe.camera.camera_batch_size, instances))
@@ -228,6 +240,11 @@ def _check_shares(recipe: Recipe, team: Team, dataset: Dataset) -> None:
         images = size // step * step
         if images % team.size:
             raise UserError(f"{flag} {size}: batches of {images} images do not divide by {team.size} processes")
+        if images % groups or images < 2 * groups:
+            raise UserError(
+                f"--bn-groups {groups}: batches of {images} images ({flag} {size}) do not divide into as many groups "
+                "of at least two"
+            )
 
 
 def _starting_model(given: argparse.Namespace, recipe: Recipe) -> tuple[TokenViT, str]:

@@ -19,7 +19,7 @@ from torch import Tensor
 from tokenmatcher.contracts import Modality, Neighbours
 from tokenmatcher.losses import cluster_contrast, neighbour_contrast, token_diversity
 from tokenmatcher.memory import ClusterMemory
-from tokenmatcher.presets import LossConfig
+from tokenmatcher.recipe import LossConfig
 from tokenmatcher.training.targets import ContrastTargets, JointTargets
 
 

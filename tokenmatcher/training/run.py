@@ -24,7 +24,9 @@ from tokenmatcher.errors import UserError
 from tokenmatcher.evaluation.diagnostics import clustering_agreement
 from tokenmatcher.model.backbone import TokenViT
 from tokenmatcher.model.features import extract
-from tokenmatcher.presets import Recipe
+from tokenmatcher.model.norms import spread_groups
+from tokenmatcher.model.weights import TRAINING_ONLY
+from tokenmatcher.recipe import Recipe
 from tokenmatcher.report.log import RunLog
 from tokenmatcher.runtime import Randomness
 from tokenmatcher.training import checkpoint
@@ -94,6 +96,7 @@ class Run:
     keep: int = 1
 
     def __post_init__(self) -> None:
+        spread_groups(self.model, self.recipe.model.bn_groups, self.team)
         self.trained = self.team.trained(self.model)
         if self.compiled:
             self.trained.compile()
@@ -117,9 +120,10 @@ class Run:
 
     def _resume(self, path: Path, content: dict[str, Any]) -> list[str]:
         run, saved = content["run"], Recipe.from_dict(content["recipe"])
+        changeable = {name: getattr(self.recipe.model, name) for name in TRAINING_ONLY}
         if "stage" not in run:
             raise UserError(f"{path}: a save within an epoch, which --resume auto takes up by itself")
-        if saved.model != self.recipe.model:
+        if saved.override(changeable).model != self.recipe.model:
             raise UserError(f"{path}: its network differs from the one asked for; give the flags it was trained with")
         if (content["dataset"], content["trial"]) != (self.dataset, self.trial):
             raise UserError(f"{path}: was trained on {content['dataset']}, trial {content['trial']}")
@@ -179,10 +183,9 @@ class Run:
 
     def extract(self, modality: Modality, index: np.ndarray | None = None) -> Tensor:
         """(N, T*D) features of the training images, or of `index` among them."""
-        store = self.sets[modality].store
         return extract(
             self.model,
-            store,
+            self.sets[modality].clustered,
             modality,
             device=self.device,
             index=index,

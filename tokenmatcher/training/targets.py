@@ -18,7 +18,7 @@ from tokenmatcher.mining.cameras import drop_split_neighbours
 from tokenmatcher.mining.clusters import centroids
 from tokenmatcher.mining.matching import match_clusters
 from tokenmatcher.mining.neighbours import token_neighbours
-from tokenmatcher.presets import MiningConfig
+from tokenmatcher.recipe import MiningConfig
 
 Pair = tuple[Modality, Modality]
 

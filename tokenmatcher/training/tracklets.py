@@ -34,6 +34,7 @@ from tokenmatcher.data.people import World, render
 from tokenmatcher.data.records import sysu_modality
 from tokenmatcher.errors import UserError
 from tokenmatcher.model.backbone import TokenViT
+from tokenmatcher.model.norms import GroupedBatchNorm
 from tokenmatcher.model.weights import to_pretrained_layout
 from tokenmatcher.presets import PRESETS
 from tokenmatcher.runtime import autocast, choose_device, choose_precision, replacing
@@ -158,7 +159,7 @@ def fold_neck(model: TokenViT) -> None:
     The file has no room for necks: a fresh one then starts where the trained one ended.
     """
     (neck,), norm = model.necks, model.vit.norm
-    assert isinstance(neck, nn.BatchNorm1d) and isinstance(norm, nn.LayerNorm)
+    assert isinstance(neck, GroupedBatchNorm) and isinstance(norm, nn.LayerNorm)
     assert neck.running_mean is not None and neck.running_var is not None
     scale = neck.weight / (neck.running_var + neck.eps).sqrt()
     norm.bias.copy_((norm.bias - neck.running_mean) * scale + neck.bias)

@@ -1,0 +1,23 @@
+import sys
+
+import pytest
+from scripts import call
+
+import tokenmatcher
+
+
+def test_every_name_is_there():
+    for name in tokenmatcher.__all__:
+        assert getattr(tokenmatcher, name) is not None
+        assert name in dir(tokenmatcher)
+    with pytest.raises(AttributeError, match="no attribute 'absent'"):
+        _ = tokenmatcher.absent
+
+
+@pytest.mark.parametrize(
+    "module", ["tokenmatcher", "tokenmatcher.data.people", "tokenmatcher.data.prepare", "tokenmatcher.cli"]
+)
+def test_what_needs_no_network_does_not_wait_for_pytorch(module):
+    code = f"import sys, {module}; print('torch' in sys.modules, 'timm' in sys.modules)"
+    assert call("-c", code).stdout.split() == ["False", "False"]
+    assert "torch" in sys.modules, "or the name has changed"
