@@ -7,6 +7,4 @@ cd "$(dirname "$0")"
 logs=logs/demo${SEED:+-seed$SEED}
 "$PYTHON" -m tokenmatcher.data.people sysu --out data/demo --train-ids 100 --test-ids 40 --seed 7 --workers 2
 "$PYTHON" prepare_sysu.py --data-dir data/demo
-"$PYTHON" train_sysu.py --preset demo --data-dir data/demo --logs-dir "$logs" --device cpu \
-    --seed "${SEED:-1}" --resume auto
-"$PYTHON" -m examples.demo_table --data-dir data/demo --logs-dir "$logs" --json "$logs/scores.json"
+"$PYTHON" -m examples.demo --data-dir data/demo --logs-dir "$logs" --seed "${SEED:-1}" --json "$logs/scores.json"

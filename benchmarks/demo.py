@@ -60,10 +60,9 @@ def demo(data, logs, seed):
     if (logs / "scores.json").is_file():
         return json.loads((logs / "scores.json").read_text())
     script(
-        "train_sysu.py", "--preset", "demo", "--data-dir", data, "--logs-dir", logs, "--device", "cpu", "--seed", seed,
-        "--resume", "auto", "--no-progress",
+        "-m", "examples.demo", "--data-dir", data, "--logs-dir", logs, "--seed", seed, "--no-progress",
+        "--json", logs / "scores.json",
     )  # fmt: skip
-    script("-m", "examples.demo_table", "--data-dir", data, "--logs-dir", logs, "--json", logs / "scores.json")
     return json.loads((logs / "scores.json").read_text())
 
 

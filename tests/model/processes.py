@@ -1,10 +1,13 @@
 """Some steps of training, by as many processes as there are: python -m torch.distributed.run … THIS OUT GROUPS…"""
 
 import sys
+from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+
+sys.path.append(str(Path(__file__).parents[2]))
 
 from tokenmatcher.contracts import Modality, PseudoLabels
 from tokenmatcher.data.augment import Augmenter

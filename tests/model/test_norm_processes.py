@@ -13,7 +13,7 @@ from tokenmatcher.distributed import ALONE
 def test_processes_are_one(tmp_path, processes, groups):
     out = tmp_path / "result.pt"
     launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", processes]
-    call(*launcher, "tests/model/processes.py", out, *groups, path="tests")
+    call(*launcher, "tests/model/processes.py", out, *groups)
     for number, together in torch.load(out, weights_only=True).items():
         alone = trained(ALONE, number)
         # Logits are cosines over 0.05, so a loss is off by 20 epsilons (1.2e-7) of what it sums, in steps 2 and 3

@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from tokenmatcher.contracts import OUTLIER, Modality, PseudoLabels
@@ -62,7 +63,7 @@ def _one_camera(run: Run, places: list[tuple[Modality, int]], place: int, resume
     for epoch in range(resumed["epoch"], epochs):
         clock = Clock()
         entry: dict[str, Any] = {"stage": "camera", "camera": camera, "epoch": epoch, "seconds": clock.seconds}
-        features = run.extract(modality, index)
+        features = run.extract(modality, index) if epoch else run.at_start(modality)[torch.from_numpy(index)]
         clock.lap("extract")
         found, score = run.team.decide(partial(_label, features, camera, recipe))
         entry |= {"labels": {modality.value: run.describe(found, modality, index)}, "silhouette": score}

@@ -66,6 +66,7 @@ class Run:
         local_labels: the camera stage's product, (N,) of each modality, -1 where there is none.
         resumed: the `run` part of the checkpoint that is being continued, until a stage has taken it up.
         start: stage 1's weights, where they do not lie in this run's own folder.
+        start_features: what `at_start` has extracted so far.
         team: the processes that share the work.
         precision: of the backbone, see `runtime.autocast`; losses, memories and weights are float32.
         compiled: let PyTorch compile the backbone's training pass.
@@ -88,6 +89,7 @@ class Run:
     local_labels: dict[Modality, np.ndarray] | None = None
     resumed: dict[str, Any] | None = None
     start: Path | None = None
+    start_features: dict[Modality, Tensor] = field(default_factory=dict)
     team: Team = ALONE
     precision: str = "fp32"
     compiled: bool = False
@@ -193,6 +195,13 @@ class Run:
             team=self.team,
             precision=self.precision,
         )
+
+    def at_start(self, modality: Modality) -> Tensor:
+        """(N, T*D) features of the training images by stage 1's weights, which the model must have now: extracted
+        once for all cameras' first epochs and stage 2's. `start_features.clear()` gives the memory back."""
+        if modality not in self.start_features:
+            self.start_features[modality] = self.extract(modality)
+        return self.start_features[modality]
 
     def describe(
         self, labels: PseudoLabels, modality: Modality, index: np.ndarray | slice = slice(None)

@@ -57,7 +57,9 @@ def two_modality_stage(run: Run, stage: str) -> None:
     for epoch in range(0 if resumed is None else resumed["epoch"], epochs):
         clock, title = Clock(), f"stage {stage} epoch {epoch}"
         entry: dict[str, Any] = {"stage": stage, "epoch": epoch, "seconds": clock.seconds}
-        features = {m: run.extract(m) for m in Modality}
+        fresh = stage == "2" and epoch == 0  # then the weights are still stage 1's
+        features = {m: run.at_start(m) if fresh else run.extract(m) for m in Modality}
+        run.start_features.clear()
         clock.lap("extract")
         labels = {m: _label(run, features[m], m, title) for m in Modality}
         entry["labels"] = {m.value: run.describe(labels[m], m) for m in Modality}
