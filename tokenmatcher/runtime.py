@@ -18,6 +18,8 @@ import torch
 
 from tokenmatcher.errors import UserError
 
+HALVES = {"bf16": torch.bfloat16, "fp16": torch.float16}
+
 
 def choose_device(name: str, number: int = 0) -> torch.device:
     """`auto` takes the GPU where there is one; `number` says which of several.
@@ -38,8 +40,8 @@ def choose_precision(name: str, device: torch.device) -> str:
 
 
 def autocast(device: torch.device, precision: str) -> torch.autocast:
-    """The backbone's arithmetic: "fp32" as it is, "bf16" matrix products and convolutions in bfloat16."""
-    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
+    """The backbone's arithmetic: "fp32" as it is; "bf16", "fp16" matrix products and convolutions in halves."""
+    return torch.autocast(device.type, HALVES.get(precision), enabled=precision in HALVES)
 
 
 def make_deterministic() -> None:
