@@ -2,6 +2,7 @@
 
     python -m benchmarks.step                                  the demo's stage 2 on the CPU (needs sh run_demo.sh)
     python -m benchmarks.step --device cuda --out benchmarks/results/step_gpu.json
+    python -m benchmarks.step --groups --out benchmarks/results/groups.json      what batch norm groups cost
 
 On a GPU: the paper's network, batch and recipe, on random pictures of SYSU-MM01's number.
 """
@@ -146,13 +147,48 @@ def measure(steps, device, precision, warm=3):
     return images, {name: 1000 * value / steps for name, value in seconds.items()}
 
 
+def groups_cost(images, repeats, device, precision):
+    """Seconds of steps of the paper's network with 1 and 4 batch norm groups, in turn, `images` of each modality."""
+    work = {}
+    for groups in (1, 4):
+        torch.manual_seed(0)
+        recipe = PRESETS["sysu"]["paper"].override({"bn_groups": groups})
+        model = TokenViT(recipe.model).to(device).train()
+        optimizer = make_optimizer(model, recipe.schedule)
+        set_learning_rate(optimizer, recipe.schedule.lr[1])
+        work[groups] = model, optimizer
+    pixels = torch.randn(images, 3, recipe.model.height, recipe.model.width, device=device)
+    batch = Batch(dict.fromkeys(Modality, pixels), {m: np.arange(images) for m in Modality})
+    seconds = {groups: [] for groups in work}
+    for repeat in range(repeats + 1):
+        for groups, (model, optimizer) in work.items():
+            start = time.perf_counter()
+            views = forward(model, batch, precision=precision)
+            sum(view.features.square().mean() for view in views.values()).backward()
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+            if device.type == "cuda":
+                torch.cuda.synchronize()
+            if repeat:
+                seconds[groups].append(time.perf_counter() - start)
+    ratios = [four / one for one, four in zip(seconds[1], seconds[4], strict=True)]
+    print(f"4 groups take {np.median(ratios):.3f} times as long as 1 (median of {repeats} pairs of steps)")
+    return {"images_of_each_modality": images, "seconds": seconds, "ratios": ratios, "median": float(np.median(ratios))}
+
+
 def main():
     parser = benchmark_parser("step", "Share of a training step outside forward and backward.")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="(default %(default)s)")
     parser.add_argument("--steps", type=int, default=30, help="(default %(default)s)")
+    parser.add_argument("--groups", action="store_true", help="measure batch norm groups instead, on ViT-B/16")
+    parser.add_argument("--images", type=int, default=8, help="of each modality, with --groups (default %(default)s)")
     given = parser.parse_args()
     device = torch.device(given.device)
     precision = choose_precision("auto", device)
+    if given.groups:
+        result = groups_cost(given.images, min(given.steps, 10), device, precision)
+        write_result(given.out, "step --groups", {"device": given.device, "precision": precision, **result})
+        return
     images, spent = measure(given.steps, device, precision)
     whole = sum(spent.values())
     outside = whole - spent["forward"] - spent["backward"]
