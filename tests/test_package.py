@@ -15,7 +15,14 @@ def test_every_name_is_there():
 
 
 @pytest.mark.parametrize(
-    "module", ["tokenmatcher", "tokenmatcher.data.people", "tokenmatcher.data.prepare", "tokenmatcher.cli"]
+    "module",
+    [
+        "tokenmatcher",
+        "tokenmatcher.data.people.__main__",
+        "tokenmatcher.data.prepare",
+        "tokenmatcher.training.main",
+        "tokenmatcher.evaluation.main",
+    ],
 )
 def test_what_needs_no_network_does_not_wait_for_pytorch(module):
     code = f"import sys, {module}; print('torch' in sys.modules, 'timm' in sys.modules)"

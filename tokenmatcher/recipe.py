@@ -16,6 +16,7 @@ from typing import Any
 from tokenmatcher.contracts import Modality
 from tokenmatcher.errors import UserError
 
+STAGES = ("1", "camera", "2")  # of a run, in order
 MOST = 1e6  # of any number; infinity and nan are none
 
 

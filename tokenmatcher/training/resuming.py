@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tokenmatcher.errors import UserError
+from tokenmatcher.recipe import STAGES
 from tokenmatcher.runtime import before
 from tokenmatcher.training import checkpoint
 from tokenmatcher.training.epoch import BLAMED, MIDWAY
 from tokenmatcher.training.run import BEST, LAST, stage_folder
-from tokenmatcher.training.stages import STAGES
 
 
 def checkpoint_to_resume(asked: str | None, folder: Path, stages: Sequence[str]) -> tuple[Path | None, list[str]]:

@@ -21,6 +21,7 @@ from tokenmatcher.data.batches import plan_joint_epoch
 from tokenmatcher.evaluation.diagnostics import neighbour_quality, right_matches
 from tokenmatcher.mining.clusters import pseudo_labels
 from tokenmatcher.mining.knn import nearest
+from tokenmatcher.recipe import STAGES
 from tokenmatcher.training.camera_stage import camera_stage
 from tokenmatcher.training.degenerate import demand_clusters, notes_on_labels, notes_on_targets
 from tokenmatcher.training.engine import cosine
@@ -29,7 +30,6 @@ from tokenmatcher.training.objectives import ContrastObjective, JointObjective, 
 from tokenmatcher.training.run import BEST, LAST, Clock, Run, ScoresByProtocol
 from tokenmatcher.training.targets import JointTargets, contrast_targets, joint_targets
 
-STAGES = ("1", "camera", "2")
 SEARCHES = {"exact": "torch", "approximate": "ivf"}  # --neighbour-search, as backend of `nearest`
 
 
