@@ -94,8 +94,7 @@ def main():
         importlib.import_module(name)
     gc.freeze()  # a child's collector leaves alone, and so shared, what is there already
     request = serve(sys.stdin, sys.stdout)
-    if request is not None:
-        leave(partial(play, **request))
+    leave(partial(play, **request) if request else sys.exit)
 
 
 if __name__ == "__main__":
