@@ -25,7 +25,7 @@ def call(*arguments, check=True, fresh=False):
         fresh: in a Python of its own, as a user does, not in a copy of one that has imported everything.
     """
     words = list(map(str, arguments))
-    done = python(words) if fresh else fork(words)
+    done = python(words) if fresh else Forked(words).wait()
     if check:
         assert done.returncode == 0, done.stderr
     return done
@@ -37,17 +37,25 @@ def python(words):
     )
 
 
-def fork(words):
-    with tempfile.TemporaryDirectory() as name:
-        out, err = Path(name) / "out", Path(name) / "err"
-        request = {"words": words, "folder": str(ROOT), "out": str(out), "err": str(err)}
-        pid = ask(request)["pid"]
-        guard = threading.Timer(HANGING, os.kill, (pid, signal.SIGKILL))
-        guard.start()
-        status = ask({"wait": pid})["status"]
-        guard.cancel()
-        said = [path.read_text() for path in (out, err)]
-        return subprocess.CompletedProcess([sys.executable, *words], status, *said)
+class Forked:
+    """`python WORDS` in a copy of one that has imported everything, begun and not yet waited for."""
+
+    def __init__(self, words):
+        self.words, self.files = words, tempfile.TemporaryDirectory()
+        self.out, self.err = (Path(self.files.name) / name for name in ("out", "err"))
+        for path in (self.out, self.err):
+            path.touch()
+        request = {"words": words, "folder": str(ROOT), "out": str(self.out), "err": str(self.err)}
+        self.pid = ask(request)["pid"]
+        self.guard = threading.Timer(HANGING, os.kill, (self.pid, signal.SIGKILL))
+        self.guard.start()
+
+    def wait(self):
+        status = ask({"wait": self.pid})["status"]
+        self.guard.cancel()
+        said = [path.read_text() for path in (self.out, self.err)]
+        self.files.cleanup()
+        return subprocess.CompletedProcess([sys.executable, *self.words], status, *said)
 
 
 @cache

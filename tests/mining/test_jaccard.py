@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scripts import call
 from torch.nn import functional
 
 from tokenmatcher.mining import jaccard
@@ -160,7 +158,7 @@ def test_refuses_devices_that_were_never_tried():
         jaccard_similarity(torch.empty(3, 4, device="meta"), 2, 1)
 
 
-def test_memory_stays_far_below_n_by_n():
+def test_memory_stays_far_below_n_by_n(tmp_path):
     """16,000 images in a process of its own, which may take 500 MB more: float32 N x N would be 1,024."""
     pytest.importorskip("resource")
     code = """
@@ -178,6 +176,5 @@ held = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (held + 500_000_000,) * 2)
 print(jaccard_similarity(features, 30, 6, max_distance=0.6).nnz)
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert 16_000 < int(done.stdout) < 16_000 * 200
+    (tmp_path / "code.py").write_text(code)
+    assert 16_000 < int(call(tmp_path / "code.py").stdout) < 16_000 * 200
