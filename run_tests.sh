@@ -1,8 +1,10 @@
 #!/bin/sh
 # Set-up, lint, types and all tests. Arguments go to pytest: sh run_tests.sh -m "not slow"
+# On one thread unless OMP_NUM_THREADS says otherwise: what the tests compute is too small to be shared.
 set -eu
 cd "$(dirname "$0")"
 . .ci/environment.sh
+export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}"
 "$PYTHON" -m pip install --quiet --disable-pip-version-check -r tests/requirements.txt
 "$PYTHON" -m ruff check .
 "$PYTHON" -m ruff format --check .

@@ -7,6 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hypothesis import HealthCheck, settings
+from scripts import call
+
+# How long an example takes says something of the machine, nothing of the code.
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -14,6 +20,12 @@ GOLDEN = Path(__file__).parent / "golden"
 def pytest_addoption(parser):
     parser.addoption("--cases", type=int, default=160, help="data sets that tests/fuzz damages (default 160)")
     parser.addoption("--kills", type=int, default=3, help="runs that tests/chaos kills (default 3)")
+
+
+@pytest.fixture(autouse=True)
+def seeded():
+    """A test's random numbers hang neither on the tests before it nor on the clock."""
+    torch.manual_seed(0)
 
 
 @pytest.fixture(scope="session")
@@ -25,6 +37,19 @@ def golden():
             return dict(file)
 
     return load
+
+
+@pytest.fixture(scope="session")
+def sysu(tmp_path_factory):
+    """Rendered people in SYSU-MM01's layout, prepared, with strays, in a path with a space and a non-ASCII letter.
+    Read only."""
+    data = tmp_path_factory.mktemp("daten ü") / "sysu"
+    people = ["--train-ids", "8", "--test-ids", "5", "--seed", "3", "--height", "64", "--width", "24", "--workers", "1"]
+    call("-m", "tokenmatcher.data.people", "sysu", "--out", data, *people)
+    for stray in (".DS_Store", "cam1/Thumbs.db", "cam1/0001/notes.txt"):
+        (data / stray).write_text("not an image")
+    assert "22,258" in call("prepare_sysu.py", "--data-dir", data, fresh=True).stdout
+    return data
 
 
 def pytest_collection_modifyitems(items):

@@ -3,6 +3,7 @@ import ast
 import inspect
 import signal
 from dataclasses import fields
+from functools import cache
 
 import pytest
 
@@ -48,6 +49,12 @@ def test_bad_flags_are_one_line(words):
     assert "\n" not in str(error.value)
 
 
+@cache
+def build(config):
+    """Of all numbers that are no matter of the network, one network."""
+    TokenViT(config)
+
+
 NUMBERS = [
     (leaf.name, value)
     for topic in fields(PRESETS["sysu"]["paper"])
@@ -67,7 +74,7 @@ def test_any_number_is_taken_or_refused_in_one_line_that_names_a_flag(name, valu
         assert "\n" not in str(error)
         return
     assert value == "0", "neither negative nor endless"
-    TokenViT(recipe.model)
+    build(recipe.model)
 
 
 def test_the_camera_stage_is_no_matter_of_regdb():

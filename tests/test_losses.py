@@ -5,6 +5,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rounding import assert_near, logit, product
 
 from tokenmatcher.losses import cluster_contrast, neighbour_contrast, token_diversity
 
@@ -44,8 +45,8 @@ def test_cluster_contrast_golden(golden, momentum):
     inputs = torch.tensor(data["inputs"], requires_grad=True)
     loss = cluster_contrast(inputs, torch.tensor(data["memory_before"]), torch.tensor(data["targets"]), 0.05)
     loss.backward()
-    assert loss.item() == pytest.approx(float(data[f"all_m{momentum}_loss"]), rel=1e-5)
-    np.testing.assert_allclose(inputs.grad, data[f"all_m{momentum}_grad"], rtol=1e-4, atol=1e-6)
+    assert loss.item() == pytest.approx(float(data[f"all_m{momentum}_loss"]), abs=logit(32))
+    assert_near(inputs.grad, data[f"all_m{momentum}_grad"], logit(32))  # it is as good as its probabilities
 
 
 def test_diversity_golden(golden):
@@ -53,8 +54,10 @@ def test_diversity_golden(golden):
     tokens = torch.tensor(data["tokens"], requires_grad=True)
     loss = token_diversity(tokens)
     loss.backward()
-    assert loss.item() == pytest.approx(float(data["loss"]), rel=1e-5)
-    np.testing.assert_allclose(tokens.grad, data["grad"], rtol=1e-4, atol=1e-7)
+    # The weights have the cosines' error once more.
+    assert loss.item() == pytest.approx(float(data["loss"]), abs=2 * product(24))
+    # Through the normalising: what is left of a cosine's gradient is its part across, a difference of two numbers.
+    assert_near(tokens.grad, data["grad"], 4 * product(24))
 
 
 def test_neighbour_contrast_golden(golden):
@@ -69,13 +72,14 @@ def test_neighbour_contrast_golden(golden):
         float(data["temperature"]),
     )
     loss.backward()
-    assert loss.item() == pytest.approx(float(data["loss"]), rel=1e-5)
-    np.testing.assert_allclose(queries.grad, data["grad"], rtol=1e-4, atol=1e-6)
+    assert loss.item() == pytest.approx(float(data["loss"]), abs=logit(32))
+    assert_near(queries.grad, data["grad"], logit(32))
 
 
 @settings(max_examples=25, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 6), st.integers(1, 5), st.integers(2, 6))
 def test_losses_equal_the_slow_loop(seed, batch, clusters, width):
+    """In double precision: 1e-9 is a million roundings."""
     rng = np.random.default_rng(seed)
     features = rng.standard_normal((batch, width))
     memory = np.stack([unit(row) for row in rng.standard_normal((clusters, width))])
@@ -109,6 +113,6 @@ def test_no_pair_no_loss():
 
 def test_identical_tokens_are_least_diverse():
     same = torch.ones(2, 4, 8)
-    assert token_diversity(same).item() == pytest.approx(1)
+    assert token_diversity(same).item() == pytest.approx(1, abs=2 * product(8))
     apart = torch.eye(8)[:4].expand(2, 4, 8)
-    assert token_diversity(apart).item() == pytest.approx(0)
+    assert token_diversity(apart).item() == 0

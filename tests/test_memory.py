@@ -3,6 +3,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rounding import product
 
 from tokenmatcher.memory import ClusterMemory, occurrence_rounds
 
@@ -19,12 +20,14 @@ def test_golden(golden, momentum, kind):
     update = memory.update if kind == "all" else memory.update_hardest
     update(torch.tensor(data["inputs"]), data["targets"])
     expected = data[f"{kind}_m{int(momentum * 10)}_memory_after"]
-    np.testing.assert_allclose(memory.vectors, expected, rtol=1e-4, atol=1e-6)
+    # Each update shrinks the errors of those before it and makes one of its own, of two normalised vectors.
+    np.testing.assert_allclose(memory.vectors, expected, rtol=0, atol=3 * product(32))
 
 
 @settings(max_examples=40, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 5), st.integers(0, 12), st.floats(0, 0.99))
 def test_updates_equal_the_slow_loop(seed, clusters, batch, momentum):
+    """In double precision, a million roundings; random samples are not as nearly equally hard as that."""
     rng = np.random.default_rng(seed)
     before, features = rng.standard_normal((clusters, 6)), rng.standard_normal((batch, 6))
     targets = rng.integers(0, clusters, batch)

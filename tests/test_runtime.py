@@ -1,13 +1,14 @@
 """Files that are whole or not there, and folders that one run writes to."""
 
 import os
+import signal
 import stat
-import subprocess
-import sys
+import time
 from pathlib import Path
 
 import pytest
 import torch
+from scripts import Forked
 
 from tokenmatcher.errors import UserError
 from tokenmatcher.runtime import Randomness, autocast, choose_precision, make_deterministic, only_one, replacing
@@ -18,7 +19,8 @@ from pathlib import Path
 from tokenmatcher.runtime import only_one
 with only_one(Path(sys.argv[1])):
     print("held", flush=True)
-    time.sleep(60)
+    while True:
+        time.sleep(60)
 """
 
 
@@ -34,16 +36,18 @@ def test_a_file_is_whole_or_as_before(tmp_path):
 
 
 def test_a_second_run_is_told_who_holds_the_folder(tmp_path):
-    folder = tmp_path / "logs"
-    root = Path(__file__).parents[1]
-    holder = subprocess.Popen([sys.executable, "-c", HOLD, str(folder)], cwd=root, stdout=subprocess.PIPE, text=True)
+    folder, script = tmp_path / "logs", tmp_path / "hold.py"
+    script.write_text(HOLD)
+    holder = Forked([str(script), str(folder)])
     try:
-        assert holder.stdout.readline() == "held\n"
+        while holder.out.read_text() != "held\n":
+            assert not holder.err.read_text()
+            time.sleep(0.01)
         told = rf"another run writes here \(process {holder.pid} on .+, since 2\d\d\d-"
         with pytest.raises(UserError, match=told), only_one(folder):
             pytest.fail("two hold it")
     finally:
-        holder.kill()
+        os.kill(holder.pid, signal.SIGKILL)
         holder.wait()
     with only_one(folder):
         assert str(os.getpid()) in (folder / "run.lock").read_text()

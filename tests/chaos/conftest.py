@@ -3,8 +3,7 @@ from chaos import harness
 
 
 @pytest.fixture(scope="session")
-def untouched(tmp_path_factory):
+def untouched(sysu, tmp_path_factory):
     """(data, a run that nobody touched, how often it comes to each point at which others are killed)"""
-    folder = tmp_path_factory.mktemp("chaos")
-    data = harness.rendered(folder / "data")
-    return data, folder / "whole", harness.whole(data, folder / "whole")
+    whole = tmp_path_factory.mktemp("chaos") / "whole"
+    return sysu, whole, harness.whole(sysu, whole)

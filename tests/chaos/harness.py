@@ -8,18 +8,17 @@ or ends by itself. In the end weights, logs and scores must be bit for bit those
 
 import argparse
 import json
-import os
 import random
 import shlex
 import shutil
-import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from chaos.killed import FIRED, POINTS, ROOT
+from chaos.killed import FIRED, POINTS
+from scripts import call
 
 TINY = shlex.split(
     "--preset demo --device cpu --pretrained-path none --no-progress --height 32 --width 16 --patch-size 8 "
@@ -43,19 +42,7 @@ class Kill:
 
 
 def python(*arguments):
-    return shell(sys.executable, *arguments)
-
-
-def shell(*words):
-    """On one thread: with more of them sums come in another order, and weights differ in their last bits."""
-    return subprocess.run(
-        list(map(str, words)),
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=600,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
+    return call(*arguments, check=False)
 
 
 def demand(done, *statuses):
@@ -77,8 +64,9 @@ def command(data, logs):
 
 def whole(data, folder):
     """The run that nobody touches, and how often it comes to each point."""
-    demand(python("tests/chaos/killed.py", "count", folder.with_suffix(".json"), "-", *command(data, folder)), 0)
-    return json.loads(folder.with_suffix(".json").read_text())
+    counted = folder.with_suffix(".json")
+    call("tests/chaos/killed.py", "count", counted, "-", *command(data, folder), fresh=True)
+    return json.loads(counted.read_text())
 
 
 def drawn(seed, counts):

@@ -8,6 +8,7 @@ import sys
 import pytest
 import torch
 from chaos import harness
+from scripts import ENVIRONMENT, HANGING, ROOT
 
 pytestmark = pytest.mark.slow
 NAMESPACE = ["unshare", "--map-root-user", "--mount"]  # in which anybody may mount
@@ -37,7 +38,9 @@ def test_a_full_disk_is_told_and_what_was_saved_is_whole(untouched, tmp_path, sh
         cp -r {here}/run {there}
         exit $status
     """
-    done = harness.shell(*NAMESPACE, "sh", "-c", script)
+    done = subprocess.run(
+        [*NAMESPACE, "sh", "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=HANGING, env=ENVIRONMENT
+    )
     assert done.returncode == 2, done.stderr
     lines = done.stderr.splitlines()
     assert len(lines) == 1 and str(small) in lines[0] and "No space left" in lines[0], done.stderr

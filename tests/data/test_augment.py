@@ -10,6 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from rounding import U
 from scipy import stats
 from torchvision.transforms.v2 import functional as reference
 
@@ -17,6 +18,15 @@ from tokenmatcher.data import augment
 from tokenmatcher.presets import PRESETS
 
 CONFIG = PRESETS["sysu"]["paper"].data
+# PyTorch does not promise that a seed gives the same numbers in its next version. A sound generator fails a test one
+# time in a million, and a wrong distribution, with thousands of draws, nearly always.
+CHANCE = 1e-6
+SIGMAS = 5  # likewise
+# Single precision. Blends are few roundings of numbers up to 1.5; hue's are of numbers up to 14, sextants of the circle
+# to and fro. All four and normalising: three factors of up to 1.5 on hue's error, and a division by 0.225.
+BLEND = 8 * U
+HUE = 4 * 14 * U
+CHAIN = 1.5**3 / 0.225 * HUE
 
 
 def pictures(count=6, height=24, width=12, seed=0):
@@ -45,7 +55,7 @@ def test_jitter_equals_torchvision_image_by_image(name, seed):
     images = augment.to_float(pictures(seed=seed))
     factors = torch.from_numpy(np.random.default_rng(seed).uniform(low, high, len(images))).float()
     expected = torch.stack([theirs(image, float(f)) for image, f in zip(images, factors, strict=True)])
-    torch.testing.assert_close(ours(images, factors), expected, rtol=0, atol=3e-4)
+    torch.testing.assert_close(ours(images, factors), expected, rtol=0, atol=HUE if name == "hue" else BLEND)
 
 
 @pytest.mark.parametrize("name", OPERATIONS)
@@ -65,8 +75,8 @@ def test_factors_do_nothing_at_their_neutral_value():
     images = augment.to_float(pictures())
     ones, zeros = torch.ones(len(images)), torch.zeros(len(images))
     for adjust in (augment.adjust_brightness, augment.adjust_contrast, augment.adjust_saturation):
-        torch.testing.assert_close(adjust(images, ones), images)
-    torch.testing.assert_close(augment.adjust_hue(images, zeros), images, rtol=0, atol=1e-5)
+        torch.testing.assert_close(adjust(images, ones), images, rtol=0, atol=BLEND)
+    torch.testing.assert_close(augment.adjust_hue(images, zeros), images, rtol=0, atol=HUE)
 
 
 def literal(image, row, parameters, config):
@@ -106,7 +116,7 @@ def test_a_batch_equals_image_by_image(seed, pad):
     parameters.late[:] = torch.rand(8, generator=generator) < 0.5
     got = augment.apply(images, parameters, config)
     expected = torch.stack([literal(image, row, parameters, config) for row, image in enumerate(images)])
-    torch.testing.assert_close(got, expected, rtol=0, atol=3e-3)
+    torch.testing.assert_close(got, expected, rtol=0, atol=CHAIN)
 
 
 def literal_box(height, width, config, rng):
@@ -127,10 +137,10 @@ def test_boxes_are_distributed_as_in_the_literal_loop(size):
     rng = random.Random(0)
     expected = np.array([literal_box(*size, CONFIG, rng) for _ in range(6000)])
     got = augment.draw_boxes(6000, *size, CONFIG, torch.Generator().manual_seed(0)).numpy()
-    assert abs((got[:, 2] > 0).mean() - (expected[:, 2] > 0).mean()) < 0.03
+    assert abs((got[:, 2] > 0).mean() - (expected[:, 2] > 0).mean()) < SIGMAS * (2 * 0.25 / 6000) ** 0.5
     for column in range(4):
         a, b = got[got[:, 2] > 0, column], expected[expected[:, 2] > 0, column]
-        assert stats.ks_2samp(a, b).pvalue > 1e-3, f"column {column}"
+        assert stats.ks_2samp(a, b).pvalue > CHANCE, f"column {column}"
     inside = got[:, :2] + got[:, 2:] <= np.array(size)
     assert inside.all()
 
@@ -141,16 +151,16 @@ def test_draws_are_uniform():
     )
     factors = parameters.factors.numpy()
     for column, (low, high) in enumerate([(0.5, 1.5)] * 3 + [(-0.5, 0.5)]):
-        assert stats.kstest(factors[:, column], stats.uniform(low, high - low).cdf).pvalue > 1e-3
+        assert stats.kstest(factors[:, column], stats.uniform(low, high - low).cdf).pvalue > CHANCE
     assert sorted(parameters.order[0].tolist()) == [0, 1, 2, 3]
     orders = np.unique(parameters.order.numpy(), axis=0, return_counts=True)[1]
     assert len(orders) == 24
-    assert stats.chisquare(orders).pvalue > 1e-3
+    assert stats.chisquare(orders).pvalue > CHANCE
     for offset in (parameters.top, parameters.left):
         counts = np.bincount(offset.numpy(), minlength=21)
         assert len(counts) == 21
-        assert stats.chisquare(counts).pvalue > 1e-3
-    assert abs(parameters.mirrored.float().mean().item() - 0.5) < 0.03
+        assert stats.chisquare(counts).pvalue > CHANCE
+    assert abs(parameters.mirrored.float().mean().item() - 0.5) < SIGMAS * (0.25 / 8000) ** 0.5
 
 
 def test_channel_exchange():
@@ -159,7 +169,7 @@ def test_channel_exchange():
     got = augment.exchange_channels(images.clone(), source)
     source = (got[:, :1] == images).all((2, 3)).float().argmax(1)
     assert all(torch.equal(got[:, c], images[torch.arange(3000), source]) for c in range(3))
-    assert stats.chisquare(np.bincount(source.numpy(), minlength=3)).pvalue > 1e-3
+    assert stats.chisquare(np.bincount(source.numpy(), minlength=3)).pvalue > CHANCE
 
 
 def test_infrared_greys():
@@ -169,10 +179,10 @@ def test_infrared_greys():
     weights = torch.tensor([0.2989, 0.5870, 0.1140]).view(1, 3, 1, 1)
     candidates = [images[:, c : c + 1].expand_as(images) for c in range(3)]
     candidates += [(images * weights).sum(1, keepdim=True).expand_as(images), images]
-    hit = torch.stack([(got - candidate).abs().amax((1, 2, 3)) < 1e-5 for candidate in candidates])
+    hit = torch.stack([(got - candidate).abs().amax((1, 2, 3)) < 5 * BLEND for candidate in candidates])
     assert (hit.sum(0) == 1).all()
     counts = hit.sum(1).numpy()
-    assert stats.chisquare(counts, np.array([0.25, 0.25, 0.25, 0.125, 0.125]) * 4000).pvalue > 1e-3
+    assert stats.chisquare(counts, np.array([0.25, 0.25, 0.25, 0.125, 0.125]) * 4000).pvalue > CHANCE
 
 
 def test_who_is_jittered():
@@ -187,10 +197,10 @@ def test_who_is_jittered():
 
     expected = augment.normalise(augment.to_float(images))
     twins = applied(make().visible_twins(32, jitter_plain=False))
-    torch.testing.assert_close(twins[:32], expected)
+    assert torch.equal(twins[:32], expected)
     assert (twins[32:, 0] == twins[32:, 1]).all()
     assert not torch.allclose(applied(make().visible_twins(32, jitter_plain=True))[:32], expected, atol=1e-3)
-    torch.testing.assert_close(applied(make().visible(32, jitter=False)), expected)
+    assert torch.equal(applied(make().visible(32, jitter=False)), expected)
     assert not torch.allclose(applied(make().visible(32, jitter=True)), expected, atol=1e-3)
 
 

@@ -1,9 +1,9 @@
 import math
-import time
 
 import numpy as np
 import pytest
 import torch
+from counted import calls
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -43,9 +43,14 @@ def random_case(seed, num_queries=12, num_gallery=30, num_ids=8):
 
 
 def assert_equal(scores, other):
+    """Means of fewer than 10,000 shares in double precision, in any order."""
     np.testing.assert_allclose(scores.cmc, other.cmc, rtol=0, atol=1e-12)
     assert scores.mAP == pytest.approx(other.mAP, abs=1e-12)
     assert scores.mINP == pytest.approx(other.mINP, abs=1e-12)
+
+
+# The published program's means are of float32 shares.
+PUBLISHED = 1e-6
 
 
 def test_golden_sysu_rule(golden):
@@ -59,18 +64,18 @@ def test_golden_sysu_rule(golden):
         excluded_cameras={(3, 2)},
         distinct_identities=True,
     )
-    np.testing.assert_allclose(scores.cmc, data["sysu_cmc"], rtol=0, atol=1e-6)
-    assert scores.mAP == pytest.approx(float(data["sysu_map"]), abs=1e-6)
-    assert scores.mINP == pytest.approx(float(data["sysu_minp"]), abs=1e-6)
+    np.testing.assert_allclose(scores.cmc, data["sysu_cmc"], rtol=0, atol=PUBLISHED)
+    assert scores.mAP == pytest.approx(float(data["sysu_map"]), abs=PUBLISHED)
+    assert scores.mINP == pytest.approx(float(data["sysu_minp"]), abs=PUBLISHED)
 
 
 def test_golden_regdb_rule(golden):
     data = golden("metrics")
     ids = data["regdb_query_pid"], data["regdb_gallery_pid"]
     scores = cross_modality_scores(-data["regdb_distance"], *ids, distinct_identities=False)
-    np.testing.assert_allclose(scores.cmc, data["regdb_cmc"], rtol=0, atol=1e-6)
-    assert scores.mAP == pytest.approx(float(data["regdb_map"]), abs=1e-6)
-    assert scores.mINP == pytest.approx(float(data["regdb_minp"]), abs=1e-6)
+    np.testing.assert_allclose(scores.cmc, data["regdb_cmc"], rtol=0, atol=PUBLISHED)
+    assert scores.mAP == pytest.approx(float(data["regdb_map"]), abs=PUBLISHED)
+    assert scores.mINP == pytest.approx(float(data["regdb_minp"]), abs=PUBLISHED)
 
 
 @st.composite
@@ -256,22 +261,13 @@ def test_impossible_scores_are_refused(arguments):
 
 
 @pytest.mark.parametrize(("num_queries", "num_gallery", "distinct"), [(3803, 301, True), (2060, 2060, False)])
-def test_full_size_is_fast(num_queries, num_gallery, distinct):
+def test_full_size_takes_no_query_by_itself(num_queries, num_gallery, distinct):
+    """Counted is what Python calls, which no machine's speed changes: a loop over queries is several calls for each."""
     rng = np.random.default_rng(0)
     similarity = rng.standard_normal((num_queries, num_gallery), dtype=np.float32)
     query_ids, gallery_ids = rng.integers(0, 96, num_queries), rng.integers(0, 96, num_gallery)
     cameras = rng.choice([3, 6], num_queries), rng.choice([1, 2, 4, 5], num_gallery)
     excluded = {(3, 2)} if distinct else set()
-
-    few = slice(0, num_queries // 20)
-    start = time.perf_counter()
-    slow_scores(similarity[few], query_ids[few], gallery_ids, cameras[0][few], cameras[1], excluded, distinct)
-    a_twentieth = time.perf_counter() - start
-    times = []
-    for _ in range(5):
-        start = time.perf_counter()
-        arguments = similarity, query_ids, gallery_ids, *cameras
-        cross_modality_scores(*arguments, excluded_cameras=excluded, distinct_identities=distinct)
-        times.append(time.perf_counter() - start)
-    # 38 and 83 times faster when measured; a fifth of the loop leaves room for machines that sort slowly.
-    assert min(times) < 4 * a_twentieth
+    arguments = similarity, query_ids, gallery_ids, *cameras
+    number = calls(lambda: cross_modality_scores(*arguments, excluded_cameras=excluded, distinct_identities=distinct))
+    assert 0 < number < num_queries

@@ -9,6 +9,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rounding import orderly, product
 from torch.nn import functional
 
 from tokenmatcher.mining import knn
@@ -18,6 +19,11 @@ from tokenmatcher.mining.knn import nearest
 def unit_rows(count: int, width: int, seed: int = 0) -> torch.Tensor:
     values = np.random.default_rng(seed).standard_normal((count, width))
     return functional.normalize(torch.from_numpy(values).float(), dim=1)
+
+
+def orderly_rows(count: int, k: int, width: int = 8) -> torch.Tensor:
+    """Unit rows whose k nearest stand far enough from each other for backends that sum in their own order."""
+    return orderly(lambda seed: unit_rows(count, width, seed), range(2, k + 1))
 
 
 def slow_nearest(features: np.ndarray, k: int) -> tuple[list[list[float]], list[list[int]]]:
@@ -35,23 +41,23 @@ def slow_nearest(features: np.ndarray, k: int) -> tuple[list[list[float]], list[
 def test_is_the_sorted_list(backend, count, k, block):
     if backend == "faiss":
         pytest.importorskip("faiss")
-    features = unit_rows(count, 8)
+    features = orderly_rows(count, k)
     similarity, index = nearest(features, k, backend=backend, block=block)
     expected_similarity, expected_index = slow_nearest(features.double().numpy(), k)
     assert index.dtype == torch.int64
     assert similarity.dtype == torch.float32
     assert index.tolist() == expected_index
-    np.testing.assert_allclose(similarity, expected_similarity, atol=1e-6)
+    np.testing.assert_allclose(similarity, expected_similarity, rtol=0, atol=product(8))
 
 
 @pytest.mark.parametrize("block", [3, 16, 100])
 def test_all_rows_at_once_are_the_rows_one_by_one(block):
-    features = unit_rows(100, 8)
+    features = orderly_rows(100, 9)
     similarity, index = nearest(features, 9, block=block)
     rows = torch.randperm(100, generator=torch.Generator().manual_seed(0))
     some_similarity, some_index = nearest(features, 9, rows=rows, block=7)
     assert (some_index == index[rows]).all()
-    torch.testing.assert_close(some_similarity, similarity[rows], atol=1e-6, rtol=0)
+    torch.testing.assert_close(some_similarity, similarity[rows], atol=product(8), rtol=0)
 
 
 @pytest.mark.parametrize("backend", ["torch", "faiss", "ivf"])
@@ -62,7 +68,7 @@ def test_an_image_comes_first_even_among_its_duplicates(backend):
     similarity, index = nearest(features, 4, backend=backend, block=8)
     assert index[:, 0].tolist() == list(range(20))
     assert all(len(set(row)) == 4 for row in index.tolist())
-    torch.testing.assert_close(similarity, torch.ones(20, 4))
+    torch.testing.assert_close(similarity, torch.ones(20, 4), atol=product(6), rtol=0)
 
 
 def test_inverted_lists_find_nearly_all_neighbours():
@@ -78,7 +84,7 @@ def test_inverted_lists_find_nearly_all_neighbours():
     recall = (found[:, :, None] == index[:, None, :]).any(dim=2).float().mean()
     assert 0.98 < recall < 1  # 1 would mean that the lists are not used
     same = (found == index).all(dim=1)
-    torch.testing.assert_close(found_similarity[same], similarity[same], atol=1e-5, rtol=0)
+    torch.testing.assert_close(found_similarity[same], similarity[same], atol=product(24), rtol=0)
 
 
 def test_short_inverted_lists_are_made_up_for(monkeypatch):
@@ -95,11 +101,11 @@ def test_short_inverted_lists_are_made_up_for(monkeypatch):
 def test_some_rows_are_those_rows_of_all(backend):
     if backend != "torch":
         pytest.importorskip("faiss")
-    features, rows = unit_rows(60, 8), torch.tensor([59, 3, 17, 4, 0])
+    features, rows = orderly_rows(60, 7), torch.tensor([59, 3, 17, 4, 0])
     whole = nearest(features, 7, backend=backend)
     some = nearest(features, 7, rows=rows, backend=backend, block=2)
     assert (some[1] == whole[1][rows]).all()
-    torch.testing.assert_close(some[0], whole[0][rows])
+    torch.testing.assert_close(some[0], whole[0][rows], atol=product(8), rtol=0)
 
 
 def test_a_zero_row_is_its_own_first_neighbour():
@@ -117,7 +123,7 @@ def test_lists_fall_and_hold_each_image_once(count, k, block, seed):
     assert similarity.shape == index.shape == (count, min(k, count))
     assert (similarity[:, 1:].diff(dim=1) <= 0).all()
     assert all(len(set(row)) == len(row) for row in index.tolist())
-    torch.testing.assert_close(similarity, (features[:, None] * features[index]).sum(dim=2), atol=1e-6, rtol=0)
+    torch.testing.assert_close(similarity, (features[:, None] * features[index]).sum(dim=2), atol=product(4), rtol=0)
 
 
 def test_equal_neighbours_stand_by_rising_index():
@@ -161,9 +167,9 @@ def test_says_which_package_is_missing(monkeypatch, backend):
 
 @pytest.mark.gpu
 def test_the_same_on_the_gpu():
-    features = unit_rows(300, 32)
+    features = orderly_rows(300, 10, 32)
     similarity, index = nearest(features, 10)
     on_gpu = nearest(features.cuda(), 10, block=64)
     assert on_gpu[0].is_cuda
-    torch.testing.assert_close(on_gpu[0].cpu(), similarity, atol=1e-5, rtol=0)
-    assert (on_gpu[1].cpu() == index).float().mean() > 0.99
+    torch.testing.assert_close(on_gpu[0].cpu(), similarity, atol=product(32), rtol=0)
+    assert (on_gpu[1].cpu() == index).all()

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import itertools
-import time
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from counted import calls
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from rounding import cosines, gap, product
 from torch.nn import functional
 
 from tokenmatcher.contracts import Modality
@@ -52,6 +53,7 @@ def slow_match(similarity: np.ndarray, capacity: int) -> tuple[list[int], list[l
 def test_are_the_published_matches(golden, case):
     vectors = golden("matching")
     visible, infrared = (torch.from_numpy(vectors[f"{case}_centroids_{side}"]) for side in ("rgb", "ir"))
+    assert gap(cosines(visible, infrared)) > 2 * product(16), "else a rounding may exchange pairs"
     match = match_clusters(visible, infrared)
     assert match.row_modality is (Modality.INFRARED if case == "more_ir" else Modality.VISIBLE)
     assert match.capacity == 2
@@ -70,7 +72,8 @@ def test_are_the_published_matches(golden, case):
     seed=st.integers(0, 999),
 )
 def test_is_the_walk_over_all_pairs(num_visible, num_infrared, capacity, width, seed):
-    """Width 1 makes every similarity 1 or -1: nothing but ties."""
+    """Width 1 makes every similarity 1 or -1: nothing but ties. The walk reads the same product as the matcher, so that
+    both see the same order."""
     visible, infrared = unit_rows(num_visible, width, seed), unit_rows(num_infrared, width, seed + 1)
     match = match_clusters(visible, infrared, capacity=capacity)
     similarity = (visible @ infrared.T).numpy()
@@ -103,6 +106,7 @@ def test_every_cluster_is_matched_within_the_capacity(num_visible, num_infrared,
 @given(seed=st.integers(0, 999))
 def test_permuting_the_clusters_permutes_the_match(seed):
     visible, infrared = unit_rows(12, 6, seed), unit_rows(8, 6, seed + 1)
+    assume(gap(cosines(visible, infrared)) > 2 * product(6))  # another order of clusters, another order of sums
     random = np.random.default_rng(seed)
     rows, columns = random.permutation(12), random.permutation(8)
     match = match_clusters(visible, infrared)
@@ -148,12 +152,8 @@ def test_refuses_bad_input(visible, infrared, capacity, message):
         match_clusters(visible, infrared, capacity=capacity)
 
 
-def test_a_real_epoch_takes_no_time():
-    """600 x 430 clusters: some 5 ms on one core; the bound leaves room for a busy machine."""
+def test_a_real_epoch_takes_no_look_at_all_pairs_again_and_again():
+    """600 x 430 clusters; counted is what Python calls, which no machine's speed changes. Looking for the best pair row
+    by row would be 600 x 600 looks; here it is one for each row and one more where a column has filled up."""
     visible, infrared = unit_rows(600, 64, 0), unit_rows(430, 64, 1)
-    seconds = []
-    for _ in range(5):
-        start = time.perf_counter()
-        match_clusters(visible, infrared)
-        seconds.append(time.perf_counter() - start)
-    assert min(seconds) < 0.1
+    assert calls(lambda: match_clusters(visible, infrared)) < 20 * (600 + 430)

@@ -7,8 +7,9 @@ import itertools
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from rounding import product
 
 from tokenmatcher.contracts import Neighbours
 from tokenmatcher.mining.neighbours import token_neighbours
@@ -37,6 +38,22 @@ def slow_neighbours(anchors: np.ndarray, targets: np.ndarray, tokens: int, ratio
     return lists
 
 
+def close_calls(anchors: np.ndarray, targets: np.ndarray, tokens: int, ratio: float) -> np.ndarray:
+    """(N, M) pairs that some token holds to be so near the threshold that the order of sums may decide."""
+    unit = [f.astype(np.float64) / np.linalg.norm(f, axis=1, keepdims=True) for f in (anchors, targets)]
+    close = np.zeros((len(anchors), len(targets)), dtype=bool)
+    for own, other in zip(*(np.split(f, tokens, axis=1) for f in unit), strict=True):
+        similar = own @ other.T
+        close |= np.abs(similar - ratio * similar.max(axis=1, keepdims=True)) <= 2 * product(anchors.shape[1])
+    return close
+
+
+def as_matrix(indptr: np.ndarray, indices: np.ndarray, num_targets: int) -> np.ndarray:
+    matrix = np.zeros((len(indptr) - 1, num_targets), dtype=bool)
+    matrix[np.repeat(np.arange(len(matrix)), np.diff(indptr)), indices] = True
+    return matrix
+
+
 def as_lists(neighbours: Neighbours) -> list[list[int]]:
     return [neighbours.row(i).tolist() for i in range(len(neighbours))]
 
@@ -48,9 +65,12 @@ def test_are_the_published_neighbours(golden, pair, votes):
     anchors, targets = (torch.from_numpy(vectors[f"tokens_{side}"]) for side in pair.split("2"))
     tokens, ratio = int(vectors["num_tokens"]), float(vectors["ratio"])
     result = token_neighbours(anchors, targets, num_tokens=tokens, ratio=ratio, votes=votes)
-    np.testing.assert_array_equal(result.indptr, vectors[f"{pair}_votes{votes}_indptr"])
-    np.testing.assert_array_equal(result.indices, vectors[f"{pair}_votes{votes}_indices"])
     assert result.num_targets == len(targets)
+    published = (vectors[f"{pair}_votes{votes}_{part}"] for part in ("indptr", "indices"))
+    differing = as_matrix(result.indptr, result.indices, len(targets)) ^ as_matrix(*published, len(targets))
+    close = close_calls(anchors.numpy(), targets.numpy(), tokens, ratio)
+    assert not (differing & ~close).any()
+    assert differing.sum() <= close.sum() < 1e-3 * close.size
 
 
 def test_an_image_may_lack_the_votes_to_be_its_own_neighbour(golden):
@@ -72,6 +92,7 @@ def test_an_image_may_lack_the_votes_to_be_its_own_neighbour(golden):
 def test_is_the_loop_over_pairs(count, others, tokens, ratio, block, seed, data):
     anchors, targets = random_features(count, tokens * 3, seed), random_features(others, tokens * 3, seed + 1)
     votes = data.draw(st.integers(1, tokens))
+    assume(not close_calls(anchors.numpy(), targets.numpy(), tokens, ratio).any())
     result = token_neighbours(anchors, targets, num_tokens=tokens, ratio=ratio, votes=votes, block=block)
     expected = slow_neighbours(anchors.double().numpy(), targets.double().numpy(), tokens, ratio, votes)
     assert as_lists(result) == expected
@@ -93,6 +114,7 @@ def test_permuting_the_images_permutes_the_neighbours(seed):
     random = np.random.default_rng(seed)
     rows, columns = random.permutation(20), random.permutation(15)
     options = {"num_tokens": 3, "ratio": 0.7, "votes": 2}
+    assume(not close_calls(anchors.numpy(), targets.numpy(), 3, 0.7).any())  # another order, another order of sums
     lists = as_lists(token_neighbours(anchors, targets, **options))
     permuted = as_lists(
         token_neighbours(anchors[torch.from_numpy(rows)], targets[torch.from_numpy(columns)], **options)
@@ -135,5 +157,6 @@ def test_refuses_bad_input(widths, options, message):
 def test_the_same_on_the_gpu(golden):
     tokens = torch.from_numpy(golden("neighbours")["tokens_rgb"])
     options = {"num_tokens": 4, "ratio": 0.9, "votes": 3}
-    on_gpu = token_neighbours(tokens.cuda(), tokens.cuda(), block=64, **options)
-    assert as_lists(on_gpu) == as_lists(token_neighbours(tokens, tokens, **options))
+    found = [token_neighbours(t, t, block=64, **options) for t in (tokens.cuda(), tokens)]
+    on_gpu, on_cpu = (as_matrix(f.indptr, f.indices, len(tokens)) for f in found)
+    assert not ((on_gpu ^ on_cpu) & ~close_calls(tokens.numpy(), tokens.numpy(), 4, 0.9)).any()

@@ -3,6 +3,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from rounding import U, assert_near, layers
 from small import SMALL
 
 from tokenmatcher.contracts import Modality, PseudoLabels
@@ -51,7 +52,7 @@ def test_views_are_the_modalities(model):
     views = forward(model, batch)
     for modality in Modality:
         alone = model(**{modality.value: batch.images[modality]})
-        torch.testing.assert_close(views[modality].features, alone.features, rtol=1e-4, atol=1e-5)
+        assert_near(views[modality].features, alone.features, layers(2 + 3 + 8 + 2, 64))
     only = Batch({Modality.INFRARED: batch.images[Modality.INFRARED]}, {Modality.INFRARED: np.arange(6)})
     assert list(forward(model, only)) == [Modality.INFRARED]
 
@@ -63,7 +64,7 @@ def test_a_step_descends_then_writes_the_memories(model):
     first = train_step(model.train(), objective, make_batch(), optimizer)
     assert set(first) == {"visible", "infrared", "diversity", "total", "gradient"}
     terms = [first[name].item() for name in ("visible", "infrared", "diversity")]
-    assert first["total"].item() == pytest.approx(sum(terms), rel=1e-6)
+    assert first["total"].item() == pytest.approx(sum(terms), rel=3 * U)  # three roundings of positive numbers
     for m in Modality:
         assert not torch.equal(before[m], objective.memories[m].vectors)
     for _ in range(20):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from rounding import cosines, gap, logit, product
 
 from tokenmatcher.contracts import Modality, Neighbours, PseudoLabels
 from tokenmatcher.losses import cluster_contrast
@@ -13,6 +14,8 @@ from tokenmatcher.training.objectives import JointObjective, View, batch_pairs
 from tokenmatcher.training.targets import JointTargets
 
 VISIBLE, INFRARED = Modality.VISIBLE, Modality.INFRARED
+# The published terms are written down with three decimals.
+WRITTEN = 0.5e-3
 SHORT = {VISIBLE: "rgb", INFRARED: "ir"}
 
 
@@ -33,6 +36,7 @@ def golden_case(data, case):
         m: labels_over(len(instances[m]), get(f"index_{SHORT[m]}"), get(f"labels_{SHORT[m]}"), len(centroids[m]))
         for m in Modality
     }
+    assert gap(cosines(centroids[VISIBLE], centroids[INFRARED])) > 2 * product(64), "else a rounding may exchange pairs"
     neighbours = {
         (a, b): Neighbours(
             get(f"{SHORT[a]}2{SHORT[b]}_indptr"), get(f"{SHORT[a]}2{SHORT[b]}_indices"), len(instances[b])
@@ -77,25 +81,26 @@ def test_golden(golden, case, epoch):
         "fusion": data[prefix + "fusion"],
     }
     for name, value in expected.items():
-        assert terms[name].item() == pytest.approx(float(value), abs=6e-4), name
-    assert weighted["neighbour"] == pytest.approx(float(data[prefix + "neighbour_weighted"]), abs=6e-4)
-    assert sum(weighted.values()) == pytest.approx(float(data[prefix + "total"]), abs=2e-3)
+        assert terms[name].item() == pytest.approx(float(value), abs=WRITTEN + 3 * logit(64)), name
+    written = float(data[prefix + "neighbour_weighted"])
+    assert weighted["neighbour"] == pytest.approx(written, abs=WRITTEN + 3 * logit(64))
+    assert sum(weighted.values()) == pytest.approx(float(data[prefix + "total"]), abs=WRITTEN + 6 * logit(64))
     before = {m: objective.mixed[m].vectors.clone() for m in Modality}
     sum(objective.weights[name] * term for name, term in terms.items()).backward()
     assert all(torch.equal(before[m], objective.mixed[m].vectors) for m in Modality), "losses must not write"
     objective.update(views)
     for m in Modality:
         np.testing.assert_allclose(
-            objective.mixed[m].vectors, data[f"{prefix}memory_mixed_{SHORT[m]}_after"], rtol=1e-4, atol=1e-5
+            objective.mixed[m].vectors, data[f"{prefix}memory_mixed_{SHORT[m]}_after"], rtol=0, atol=3 * product(64)
         )
     np.testing.assert_allclose(
         objective.fusion_memory.vectors,
         data[f"{prefix}memory_{SHORT[objective.fused_modality]}_after"],
-        rtol=1e-4,
-        atol=1e-5,
+        rtol=0,
+        atol=3 * product(64),
     )
     other = objective.fused_modality.other
-    np.testing.assert_allclose(targets.centroids[other], data[f"{prefix}memory_{SHORT[other]}_after"], atol=1e-6)
+    np.testing.assert_array_equal(targets.centroids[other], data[f"{prefix}memory_{SHORT[other]}_after"])
 
 
 @pytest.mark.parametrize("epoch", [0, 1])
@@ -114,7 +119,7 @@ def test_terms_equal_slow_loops(golden, case, epoch):
         else:
             partner = [match.rows_of_column[label][0] for label in labels]
         cross += cluster_contrast(views[m].features, targets.mixed[m.other], torch.tensor(partner), temperature).item()
-    assert terms["cross"].item() == pytest.approx(cross, rel=1e-6)
+    assert terms["cross"].item() == pytest.approx(cross, abs=2 * logit(64))
 
     ways = [(VISIBLE, VISIBLE), (INFRARED, INFRARED), (VISIBLE, INFRARED) if epoch == 0 else (INFRARED, VISIBLE)]
     neighbour = 0.0
@@ -124,7 +129,7 @@ def test_terms_equal_slow_loops(golden, case, epoch):
             log_p = (F.normalize(row, dim=0) @ targets.instances[b].T / temperature).log_softmax(0)
             pulled += [-log_p[j].item() for j in targets.neighbours[a, b].row(int(image))]
         neighbour += sum(pulled) / len(pulled)
-    assert terms["neighbour"].item() == pytest.approx(neighbour, rel=1e-5)
+    assert terms["neighbour"].item() == pytest.approx(neighbour, abs=3 * logit(64))
 
     rows = match.row_modality
     pulled = []
@@ -136,7 +141,7 @@ def test_terms_equal_slow_loops(golden, case, epoch):
             if len(holders) == 2 and label == pair[epoch]:
                 scores = F.normalize(row, dim=0) @ targets.centroids[rows].T / temperature
                 pulled.append(-scores.log_softmax(0)[pair[1 - epoch]].item())
-    assert terms["fusion"].item() == pytest.approx(sum(pulled) / len(pulled), rel=1e-5)
+    assert terms["fusion"].item() == pytest.approx(sum(pulled) / len(pulled), abs=logit(64))
 
 
 def test_fusion_weight_rises_late(golden):

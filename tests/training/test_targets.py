@@ -4,6 +4,7 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rounding import assert_near, product
 
 from tokenmatcher.contracts import Modality, PseudoLabels
 from tokenmatcher.mining.matching import match_clusters
@@ -45,7 +46,8 @@ def test_mixed_centroids_equal_the_slow_loop(seed, visible_clusters, infrared_cl
                     members.append(x)
             expected = F.normalize(torch.stack(members).mean(0), dim=0)
             got = mixed_centroids(features, labels, match, m)[cluster]
-            torch.testing.assert_close(got, expected, rtol=1e-4, atol=1e-5)
+            # A mean of at most 50 features of either sign, which may be that much shorter than they are.
+            assert_near(got, expected, 50 * product(50))
 
 
 def test_joint_targets_are_complete():
@@ -62,7 +64,7 @@ def test_joint_targets_are_complete():
     assert set(targets.neighbours) == {(a, b) for a in Modality for b in Modality}
     for m in Modality:
         assert len(targets.mixed[m]) == len(targets.centroids[m]) == labels[m].num_clusters
-        assert targets.instances[m].norm(dim=1).numpy() == pytest.approx(1, abs=1e-5)
+        assert targets.instances[m].norm(dim=1).numpy() == pytest.approx(1, abs=product(12))
     filtered = make(local)
     for m in Modality:
         assert all(set(filtered.neighbours[m, m].row(i)) <= {i} for i in range(len(labels[m]))), (

@@ -4,6 +4,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from rounding import assert_near, layers
 
 from tokenmatcher.errors import UserError
 from tokenmatcher.model.backbone import TokenViT
@@ -29,7 +30,8 @@ def test_contrast_equals_the_slow_loop():
             for person in range(4):
                 scores = [float(group[person, a] @ group[other, b]) / 0.1 for other in range(4)]
                 terms.append(-scores[person] + math.log(sum(math.exp(score) for score in scores)))
-    assert tracklet_contrast(torch.tensor(embeddings), 0.1).item() == pytest.approx(np.mean(terms))
+    # In double precision.
+    assert tracklet_contrast(torch.tensor(embeddings), 0.1).item() == pytest.approx(np.mean(terms), rel=1e-9)
 
 
 @pytest.mark.parametrize("name", ["steps", "shots", "groups", "people_in_group"])
@@ -69,11 +71,17 @@ def test_folding_the_neck_keeps_the_features():
         model(visible=images * 2 + 1)
     model.necks[0].weight.uniform_(0.5, 2)
     model.eval()
-    before = model(visible=images).features
+    outcome, neck = model(visible=images), model.necks[0]
+    before = outcome.features
+    # The neck takes a mean off and divides what is left by a small deviation, and so its rounding errors.
+    largest = outcome.tokens.abs().max() * (neck.weight / (neck.running_var + neck.eps).sqrt()).max()
+    error = layers(2, 16) * (largest / before.abs().max()).item()
     fold_neck(model)
     after = model(visible=images)
-    torch.testing.assert_close(after.features, before, rtol=1e-4, atol=1e-4)
-    torch.testing.assert_close(after.tokens[:, 0], before, rtol=1e-4, atol=1e-4)
+    fresh = (1 + neck.eps) ** 0.5  # what the fresh neck still divides by
+    assert_near(after.features * fresh, before, error)
+    assert_near(after.tokens[:, 0], before, error)
+    assert error < 1e-3
 
 
 @pytest.mark.slow
