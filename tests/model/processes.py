@@ -1,20 +1,20 @@
-"""Some steps of training, by as many processes as there are: python -m torch.distributed.run … THIS OUT GROUPS…"""
+"""Some steps of training in double precision, by as many processes as there are.
+
+python [-m torch.distributed.run …] tests/doubled.py tests/model/processes.py OUT GROUPS…
+"""
 
 import sys
-from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-
-sys.path.append(str(Path(__file__).parents[2]))
 
 from tokenmatcher.contracts import Modality, PseudoLabels
 from tokenmatcher.data.augment import Augmenter
 from tokenmatcher.data.batches import make_batches
 from tokenmatcher.data.images import ImageSet
 from tokenmatcher.data.store import ImageStore
-from tokenmatcher.distributed import ALONE, started_team
+from tokenmatcher.distributed import started_team
 from tokenmatcher.model.backbone import TokenViT
 from tokenmatcher.model.norms import spread_groups
 from tokenmatcher.presets import PRESETS
@@ -64,7 +64,6 @@ def trained(team, groups):
 
 if __name__ == "__main__":
     with started_team("cpu") as team:
-        assert team is not ALONE
         results = {int(groups): trained(team, int(groups)) for groups in sys.argv[2:]}
         if team.leads:
             torch.save(results, sys.argv[1])
