@@ -139,7 +139,7 @@ def _train(
     device, progress = choose_device(given.device, team.local_rank), team.leads and not given.no_progress
     precision = choose_precision(given.precision, device)
     if recipe.clusters.neighbour_search == "approximate" and find_spec("faiss") is None:
-        raise UserError("--neighbour-search approximate: needs the package faiss-cpu")
+        raise UserError("--neighbour-search approximate: needs the package faiss-gpu or faiss-cpu")
     _check_shares(recipe, team, dataset)
     resumed, warnings = team.decide(lambda: checkpoint_to_resume(given.resume, folder, stages))
     records = read_training(given.data_dir, dataset, trial)
