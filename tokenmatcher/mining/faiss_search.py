@@ -39,6 +39,7 @@ def list_search(features: torch.Tensor, k: int) -> Search:
     """Approximate, by inverted lists on the features' GPU, or on the CPU where `reason_for_cpu` has one."""
     faiss, on_cpu = _faiss(), bool(reason_for_cpu(features))
     width, lists = features.shape[1], math.ceil(len(features) / IMAGES_PER_LIST)
+    vectors: Any
     if on_cpu:
         index = faiss.IndexIVFFlat(faiss.IndexFlatIP(width), width, lists, faiss.METRIC_INNER_PRODUCT)
         vectors = features.cpu().contiguous().numpy()
