@@ -6,12 +6,21 @@ import stat
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from scripts import Forked
 
 from tokenmatcher.errors import UserError
-from tokenmatcher.runtime import Randomness, autocast, choose_precision, make_deterministic, only_one, replacing
+from tokenmatcher.runtime import (
+    Randomness,
+    autocast,
+    choose_precision,
+    make_deterministic,
+    only_one,
+    replacing,
+    to_device,
+)
 
 HOLD = """
 import sys, time
@@ -74,6 +83,25 @@ def test_precision():
         assert (a @ a).dtype == torch.float32
     with autocast(cpu, "bf16"):
         assert (a @ a).dtype == torch.bfloat16
+
+
+def test_values_on_a_device():
+    values = np.arange(6)
+    for given in (values, torch.from_numpy(values)):
+        assert torch.equal(to_device(given, torch.device("cpu")), torch.arange(6))
+
+
+@pytest.mark.gpu
+def test_values_on_a_gpu_come_without_waiting():
+    device, large = torch.device("cuda", 0), torch.arange(1 << 20)
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        copies = [to_device(large, device), to_device(large.numpy(), device), to_device(large[:0], device)]
+        copies.append(to_device(copies[0], device))
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    assert [len(copy) for copy in copies] == [len(large), len(large), 0, len(large)]
+    assert all(torch.equal(copy.cpu(), large[: len(copy)]) for copy in copies)
 
 
 def test_a_file_and_its_folder_are_on_disk_before_it_is_done(tmp_path, monkeypatch):

@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from tokenmatcher.runtime import to_device
+
 
 def occurrence_rounds(targets: np.ndarray) -> list[np.ndarray]:
     """Positions of `targets` (B,) by how often their value came before: within a round every value is distinct."""
@@ -46,21 +48,28 @@ class ClusterMemory:
             targets: (B,) cluster of each sample, on the host.
         """
         unit = F.normalize(features.detach(), dim=1).to(self.vectors.dtype)
-        for positions in occurrence_rounds(targets):
-            self._write(unit, positions, targets[positions])
+        rounds = occurrence_rounds(targets)
+        if not rounds:
+            return
+        order, sizes = np.concatenate(rounds), [len(positions) for positions in rounds]
+        where, rows = to_device(order, unit.device), to_device(targets[order], unit.device)
+        for positions, clusters in zip(where.split(sizes), rows.split(sizes), strict=True):
+            self._write(unit, positions, clusters)
 
     @torch.no_grad()
     def update_hardest(self, features: Tensor, targets: np.ndarray) -> None:
-        """Once per cluster of the batch, with its sample least similar to the old vector; arguments as `update`."""
+        """Once per cluster of the batch, with its sample least similar to the old vector; arguments as `update`.
+
+        Waits for the device.
+        """
         unit = F.normalize(features.detach(), dim=1).to(self.vectors.dtype)
-        rows = torch.from_numpy(targets).to(unit.device)
+        rows = to_device(targets, unit.device)
         likeness = (unit * self.vectors[rows]).sum(1).cpu().numpy()
         order = np.lexsort((likeness, targets))
         hardest = order[np.unique(targets[order], return_index=True)[1]]
-        self._write(unit, hardest, targets[hardest])
+        positions = to_device(hardest, unit.device)
+        self._write(unit, positions, rows[positions])
 
-    def _write(self, unit: Tensor, positions: np.ndarray, clusters: np.ndarray) -> None:
-        where = torch.from_numpy(positions).to(unit.device, non_blocking=True)
-        rows = torch.from_numpy(clusters).to(unit.device, non_blocking=True)
-        mixed = self.momentum * self.vectors[rows] + (1 - self.momentum) * unit[where]
-        self.vectors[rows] = F.normalize(mixed, dim=1)
+    def _write(self, unit: Tensor, positions: Tensor, clusters: Tensor) -> None:
+        mixed = self.momentum * self.vectors[clusters] + (1 - self.momentum) * unit[positions]
+        self.vectors[clusters] = F.normalize(mixed, dim=1)

@@ -15,6 +15,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from tokenmatcher.errors import UserError
 
@@ -42,6 +43,14 @@ def choose_precision(name: str, device: torch.device) -> str:
 def autocast(device: torch.device, precision: str) -> torch.autocast:
     """The backbone's arithmetic: "fp32" as it is; "bf16", "fp16" matrix products and convolutions in halves."""
     return torch.autocast(device.type, HALVES.get(precision), enabled=precision in HALVES)
+
+
+def to_device(values: Tensor | np.ndarray, device: torch.device) -> Tensor:
+    """`values` on `device`; a GPU gets them from pinned memory, so that neither side waits for the copy."""
+    found = torch.from_numpy(values) if isinstance(values, np.ndarray) else values
+    if device.type != "cuda" or found.is_cuda:
+        return found.to(device)
+    return found.pin_memory().to(device, non_blocking=True)
 
 
 def make_deterministic() -> None:

@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from tokenmatcher.recipe import DataConfig
+from tokenmatcher.runtime import to_device
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -30,7 +31,7 @@ UNCHANGED, LUMA_PLANE = -1, 3  # beside channels 0, 1, 2 in `exchange_channels`
 
 
 def _channels(values: tuple[float, float, float], like: Tensor) -> Tensor:
-    return torch.tensor(values, dtype=like.dtype, device=like.device).view(1, 3, 1, 1)
+    return to_device(torch.tensor(values, dtype=like.dtype), like.device).view(1, 3, 1, 1)
 
 
 def normalise(images: Tensor) -> Tensor:
@@ -161,7 +162,7 @@ def apply(images: Tensor, parameters: Parameters, config: DataConfig) -> Tensor:
     images = _crop(images, parameters, config.pad)
     _jitter(images, parameters, parameters.jittered & parameters.late)
     images = normalise(images)
-    top, left, box_height, box_width = parameters.box.to(device, non_blocking=True).unbind(1)
+    top, left, box_height, box_width = to_device(parameters.box, device).unbind(1)
     rows, columns = torch.arange(height, device=device), torch.arange(width, device=device)
     in_rows = (rows >= top[:, None]) & (rows < (top + box_height)[:, None])
     in_columns = (columns >= left[:, None]) & (columns < (left + box_width)[:, None])
@@ -172,13 +173,13 @@ def apply(images: Tensor, parameters: Parameters, config: DataConfig) -> Tensor:
 
 def _jitter(images: Tensor, parameters: Parameters, chosen: Tensor) -> None:
     """Colour jitter of the `chosen` (B,) images, in place."""
+    factors = to_device(parameters.factors, images.device)
     for step in range(4):
         for operation, adjust in enumerate(_ADJUSTMENTS):
             rows = ((parameters.order[:, step] == operation) & chosen).nonzero()[:, 0]
             if len(rows):
-                where = rows.to(images.device, non_blocking=True)
-                factor = parameters.factors[rows, operation].to(images.device, non_blocking=True)
-                images.index_copy_(0, where, adjust(images.index_select(0, where), factor))
+                where = to_device(rows, images.device)
+                images.index_copy_(0, where, adjust(images.index_select(0, where), factors[where, operation]))
 
 
 def _crop(images: Tensor, parameters: Parameters, pad: int) -> Tensor:
@@ -187,7 +188,7 @@ def _crop(images: Tensor, parameters: Parameters, pad: int) -> Tensor:
     columns = torch.arange(width).expand(batch, width)
     columns = torch.where(parameters.mirrored[:, None], width - 1 - columns, columns) + parameters.left[:, None]
     rows = torch.arange(height).expand(batch, height) + parameters.top[:, None]
-    rows, columns = rows.to(images.device, non_blocking=True), columns.to(images.device, non_blocking=True)
+    rows, columns = to_device(rows, images.device), to_device(columns, images.device)
     padded = F.pad(images, (pad, pad, pad, pad))
     padded = padded.gather(2, rows[:, None, :, None].expand(-1, 3, -1, padded.shape[3]))
     return padded.gather(3, columns[:, None, None, :].expand(-1, 3, height, -1))
@@ -199,7 +200,7 @@ def exchange_channels(images: Tensor, source: Tensor) -> Tensor:
     source 0, 1, 2: that channel; LUMA_PLANE: the luma; UNCHANGED: the image stays as it is.
     """
     for plane in (*range(3), LUMA_PLANE):
-        rows = (source == plane).nonzero()[:, 0].to(images.device, non_blocking=True)
+        rows = to_device((source == plane).nonzero()[:, 0], images.device)
         if len(rows):
             chosen = images.index_select(0, rows)
             grey = luma(chosen) if plane == LUMA_PLANE else chosen[:, plane : plane + 1]

@@ -25,6 +25,7 @@ from tqdm import tqdm
 from tokenmatcher.contracts import ImageRecord
 from tokenmatcher.data.pictures import opened
 from tokenmatcher.errors import UserError
+from tokenmatcher.runtime import to_device
 
 HALF_DEAD = 3600  # seconds after which a store that nobody has written to is taken for a killed process's
 INTERPOLATIONS = {
@@ -64,8 +65,11 @@ class ImageStore:
 
     def batch(self, index: np.ndarray, device: torch.device) -> Tensor:
         """(B, 3, H, W) uint8 on `device`, the pictures `index` (B,) in that order."""
-        rows = torch.from_numpy(np.ascontiguousarray(index)).to(self.images.device)
-        return self.images.index_select(0, rows).to(device, non_blocking=True)
+        rows = to_device(np.ascontiguousarray(index), self.images.device)
+        if device.type == "cpu" or self.images.is_cuda:
+            return self.images.index_select(0, rows).to(device)
+        pinned = torch.empty(len(rows), *self.images.shape[1:], dtype=torch.uint8, pin_memory=True)
+        return torch.index_select(self.images, 0, rows, out=pinned).to(device, non_blocking=True)
 
     def to(self, device: torch.device, *, spare_share: float = 0.25) -> ImageStore:
         """The store on `device` if it fits into `spare_share` of its free memory, else itself."""

@@ -5,19 +5,12 @@ Sizes: N images, D width, k neighbours, B rows in a block.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
-from typing import Any
-
 import torch
 from tqdm import tqdm
 
+from tokenmatcher.mining.faiss_search import Search, flat_search, list_search
+
 BLOCK = 2048
-# Inverted lists: one for IMAGES_PER_LIST images, about as many as there are of a person, so that a person's images
-# are not thinned out in lists of others; a query looks into PROBES of them.
-IMAGES_PER_LIST, PROBES = 64, 32
-# Images that a list's centre is learned from, and rounds of that: more of either finds hardly more.
-POINTS_PER_LIST, ROUNDS = 32, 5
 
 
 def nearest(
@@ -40,7 +33,8 @@ def nearest(
         k: neighbours wanted, the image itself counted; more than N gives N.
         rows: (R,) int64, the images whose neighbours are wanted; None: all, R = N.
         backend: "torch" and "faiss" are exact, the one where the features are, the other on the CPU;
-            "ivf" is approximate, by faiss's inverted lists on the CPU, and pays from some 100,000 images on.
+            "ivf" is approximate, by faiss's inverted lists, and pays from some 100,000 images on; the lists lie
+            on the features' GPU or on the CPU, see `faiss_search.reason_for_cpu`.
         block: B, rows compared at a time.
         progress: show a bar.
 
@@ -102,11 +96,6 @@ def _nearest_of_all(features: torch.Tensor, k: int, block: int, progress: bool) 
     return similarity, index
 
 
-# A search takes rows (B,) and returns their k neighbours as (similarity, index), in any order; the image
-# itself is among them with an infinite similarity, so that no duplicate of it can come first.
-Search = Callable[[torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
-
-
 def _torch_search(features: torch.Tensor, k: int) -> Search:
     def search(rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         products = features[rows] @ features.T
@@ -116,26 +105,12 @@ def _torch_search(features: torch.Tensor, k: int) -> Search:
     return search
 
 
-def _flat_search(features: torch.Tensor, k: int) -> Search:
-    index = _faiss().IndexFlatIP(features.shape[1])
-    index.add(features.cpu().contiguous().numpy())
-    return _index_search(index, features, k)
-
-
 def _ivf_search(features: torch.Tensor, k: int) -> Search:
-    faiss, host = _faiss(), features.cpu().contiguous()
-    width, lists = host.shape[1], math.ceil(len(host) / IMAGES_PER_LIST)
-    index = faiss.IndexIVFFlat(faiss.IndexFlatIP(width), width, lists, faiss.METRIC_INNER_PRODUCT)
-    index.cp.niter, index.cp.max_points_per_centroid = ROUNDS, POINTS_PER_LIST
-    index.cp.min_points_per_centroid = 1
-    index.train(host.numpy())
-    index.add(host.numpy())
-    index.nprobe = min(PROBES, lists)
-    approximate, exact = _index_search(index, features, k), _torch_search(features, k)
+    approximate, exact = list_search(features, k), _torch_search(features, k)
 
     def search(rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         values, found = approximate(rows)
-        short = (found < 0).any(dim=1)  # the lists looked into held fewer than k images
+        short = (found < 0).any(dim=1)
         if short.any():
             values[short], found[short] = exact(rows[short])
         return values, found
@@ -143,27 +118,7 @@ def _ivf_search(features: torch.Tensor, k: int) -> Search:
     return search
 
 
-def _faiss() -> Any:
-    try:
-        import faiss
-    except ImportError as error:
-        raise ImportError("this search needs the package faiss-cpu; backend 'torch' needs nothing more") from error
-    return faiss
-
-
-def _index_search(index: Any, features: torch.Tensor, k: int) -> Search:
-    def search(rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        values, found = map(torch.from_numpy, index.search(features[rows].cpu().numpy(), k))
-        own = rows.cpu()[:, None]
-        missed = ~(found == own).any(dim=1)  # crowded out by duplicates of itself
-        found[missed, -1] = own[missed, 0]
-        values[found == own] = torch.inf
-        return values.to(features.device), found.to(features.device)
-
-    return search
-
-
-_SEARCHES = {"torch": _torch_search, "faiss": _flat_search, "ivf": _ivf_search}
+_SEARCHES = {"torch": _torch_search, "faiss": flat_search, "ivf": _ivf_search}
 
 
 def _ordered(features: torch.Tensor, values: torch.Tensor, found: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

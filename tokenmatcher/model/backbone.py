@@ -21,6 +21,7 @@ from tokenmatcher.contracts import Modality
 from tokenmatcher.model.norms import GroupedBatchNorm, gather_groups, scatter_groups
 from tokenmatcher.model.stem import ConvStem
 from tokenmatcher.recipe import ModelConfig
+from tokenmatcher.runtime import to_device
 
 TOKEN_STD = 0.02  # of fresh class tokens and position embeddings, as in ViT
 
@@ -164,7 +165,7 @@ class TokenViT(nn.Module):
             device = next(self.parameters()).device
             if depth_draws is None:
                 depth_draws = torch.rand(len(self.depth_modules), batch, device=device)
-            for module, draws in zip(self.depth_modules, depth_draws.to(device, non_blocking=True), strict=True):
+            for module, draws in zip(self.depth_modules, to_device(depth_draws, device), strict=True):
                 module.draws = draws
         hidden = self.vit.forward_features((visible, infrared))  # type: ignore[arg-type]  # TwoStems takes the pair
         tokens = hidden[:, : self.config.num_tokens].float()  # under autocast, too, what follows is float32

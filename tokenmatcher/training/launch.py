@@ -73,7 +73,7 @@ def _train(
     device, progress = choose_device(given.device, team.local_rank), team.leads and not given.no_progress
     precision = choose_precision(given.precision, device)
     if recipe.clusters.neighbour_search == "approximate" and find_spec("faiss") is None:
-        raise UserError("--neighbour-search approximate: needs the package faiss-cpu")
+        raise UserError("--neighbour-search approximate: needs the package faiss-gpu or faiss-cpu")
     resumed, warnings = team.decide(lambda: checkpoint_to_resume(given.resume, folder, stages))
     if resumed is not None:
         recipe, notes = team.decide(partial(as_before, resumed, recipe, vars(given)))

@@ -20,6 +20,7 @@ from tokenmatcher.contracts import Modality, Neighbours
 from tokenmatcher.losses import cluster_contrast, neighbour_contrast, token_diversity
 from tokenmatcher.memory import ClusterMemory
 from tokenmatcher.recipe import LossConfig
+from tokenmatcher.runtime import to_device
 from tokenmatcher.training.targets import ContrastTargets, JointTargets
 
 
@@ -51,7 +52,7 @@ class Objective(Protocol):
 
 
 def _rows(values: np.ndarray, like: Tensor) -> Tensor:
-    return torch.from_numpy(values).to(like.device, non_blocking=True)
+    return to_device(values, like.device)
 
 
 class ContrastObjective:
@@ -90,8 +91,7 @@ def _own_losses(
         )
         for modality, view in views.items()
     }
-    diversity = sum((token_diversity(view.tokens) for view in views.values()), start=torch.zeros(()))
-    terms["diversity"] = diversity
+    terms["diversity"] = torch.stack([token_diversity(view.tokens) for view in views.values()]).sum()
     return terms
 
 

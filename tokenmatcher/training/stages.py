@@ -20,6 +20,7 @@ from tokenmatcher.contracts import Modality, PseudoLabels
 from tokenmatcher.data.batches import plan_joint_epoch
 from tokenmatcher.evaluation.diagnostics import neighbour_quality, right_matches
 from tokenmatcher.mining.clusters import pseudo_labels
+from tokenmatcher.mining.faiss_search import reason_for_cpu
 from tokenmatcher.mining.knn import nearest
 from tokenmatcher.recipe import STAGES
 from tokenmatcher.training.camera_stage import camera_stage
@@ -63,7 +64,7 @@ def two_modality_stage(run: Run, stage: str) -> None:
         clock.lap("extract")
         labels = {m: _label(run, features[m], m, title) for m in Modality}
         entry["labels"] = {m.value: run.describe(labels[m], m) for m in Modality}
-        entry["notes"] = [note for m in Modality for note in _notes(run, stage, labels[m], m)]
+        entry["notes"] = [note for m in Modality for note in _notes(run, stage, features[m], labels[m], m)]
         clock.lap("cluster")
         objective = _objective(run, stage, epoch, features, labels, entry)
         clock.lap("mine")
@@ -129,14 +130,18 @@ def _label(run: Run, features: Tensor, modality: Modality, title: str) -> Pseudo
     return found
 
 
-def _notes(run: Run, stage: str, found: PseudoLabels, modality: Modality) -> list[str]:
-    return notes_on_labels(
+def _notes(run: Run, stage: str, features: Tensor, found: PseudoLabels, modality: Modality) -> list[str]:
+    notes = notes_on_labels(
         found,
         modality,
         k1=run.recipe.clusters.k1,
         people=run.recipe.data.people(modality),
         cameras=run.sets[modality].cameras if stage == "1" and run.dataset == "sysu" else None,
     )
+    if run.recipe.clusters.neighbour_search == "approximate" and run.device.type == "cuda":
+        reason = reason_for_cpu(features)
+        notes += [f"{modality}: neighbours searched on the CPU, {reason}"] if reason else []
+    return notes
 
 
 def _objective(

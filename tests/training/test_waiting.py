@@ -1,0 +1,87 @@
+"""A training step waits for the GPU nowhere: it can be prepared while the one before is computed."""
+
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from small import RUN_RECIPE, SMALL
+from torch.nn import functional
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from tokenmatcher.contracts import Modality, Neighbours, PseudoLabels
+from tokenmatcher.data.augment import Augmenter
+from tokenmatcher.data.batches import make_batches
+from tokenmatcher.data.images import ImageSet
+from tokenmatcher.data.store import ImageStore
+from tokenmatcher.mining.matching import match_clusters
+from tokenmatcher.model.backbone import TokenViT
+from tokenmatcher.training.engine import make_optimizer, train_step
+from tokenmatcher.training.objectives import ContrastObjective, JointObjective
+from tokenmatcher.training.targets import ContrastTargets, JointTargets
+
+COUNT, CLUSTERS, BATCH = 24, 6, 12
+LABELS = PseudoLabels(np.arange(COUNT) % CLUSTERS)
+
+
+class Unpinned(TorchDispatchMode):
+    """Refuses copies to the GPU from memory that is not pinned: the driver makes them wait, PyTorch says nothing."""
+
+    def __torch_dispatch__(self, operation, types, arguments=(), named=None):
+        result = operation(*arguments, **(named or {}))
+        if operation in (torch.ops.aten._to_copy.default, torch.ops.aten.copy_.default):
+            source = arguments[operation is torch.ops.aten.copy_.default]
+            if result.is_cuda and not source.is_cuda and source.numel():
+                assert source.is_pinned(), f"a copy of {tuple(source.shape)} from memory that is not pinned"
+        return result
+
+
+def objective_on(device, stage):
+    width = SMALL.num_tokens * SMALL.embed_dim
+    unit = functional.normalize(torch.randn(CLUSTERS, width), dim=1)
+    labels, centroids = dict.fromkeys(Modality, LABELS), {m: unit.to(device) for m in Modality}
+    if stage == "1":
+        return ContrastObjective(ContrastTargets(labels, centroids), RUN_RECIPE.losses)
+    own = Neighbours(np.arange(COUNT + 1), np.arange(COUNT), COUNT)
+    instances = {m: functional.normalize(torch.randn(COUNT, width), dim=1).to(device) for m in Modality}
+    neighbours = {(a, b): own for a in Modality for b in Modality}
+    match = match_clusters(unit, unit[: CLUSTERS // 2])
+    labels[match.row_modality.other] = PseudoLabels(np.arange(COUNT) % (CLUSTERS // 2))
+    targets = JointTargets(labels, centroids, centroids, instances, neighbours, match)
+    return JointObjective(targets, RUN_RECIPE.losses, 0)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("stage", ["1", "2"])
+@pytest.mark.parametrize("stored", ["cpu", "cuda"])
+def test_a_step_waits_for_nothing(stage, stored):
+    torch.manual_seed(0)
+    device = torch.device("cuda", 0)
+    pixels = torch.randint(256, (COUNT, 3, SMALL.height, SMALL.width), dtype=torch.uint8)
+    columns = np.ones(COUNT, dtype=np.int64)
+    sets = {m: ImageSet(m, ImageStore(pixels.to(stored)), columns, columns, ()) for m in Modality}
+    model, objective = TokenViT(SMALL).to(device).train(), objective_on(device, stage)
+    optimizer = make_optimizer(model, RUN_RECIPE.schedule)
+    plan = np.stack([np.arange(BATCH) % COUNT] * 3)
+    augmenter = Augmenter(RUN_RECIPE.data, (SMALL.height, SMALL.width), torch.Generator().manual_seed(0))
+    batches = make_batches(
+        sets,
+        dict.fromkeys(Modality, plan),
+        augmenter,
+        device,
+        twins=True,
+        jitter_plain=True,
+        depth_branches=len(model.depth_modules),
+    )
+    train_step(model, objective, next(batches), optimizer)  # libraries make themselves ready
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that this switch is a prototype
+        torch.cuda.set_sync_debug_mode("error")
+    try:
+        train_step(model, objective, next(batches), optimizer)
+        with Unpinned():
+            terms = train_step(model, objective, next(batches), optimizer)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    assert all(value.is_cuda for value in terms.values())
+    assert ("fusion" in terms) == (stage == "2")
