@@ -165,6 +165,56 @@ def mutations():
         "self.order = np.random.default_rng(seed)", "self.order = np.random.default_rng()",
         "tests/training/test_reproducible.py::test_the_same_bits_twice",
     )  # fmt: skip
+    norms, groups = "tokenmatcher/model/norms.py", "tests/model/test_norms.py"
+    yield Mutation(
+        "groups", "batch norm groups do not see each other", norms,
+        "        if self.groups == 1:\n", "        if True:\n", f"{groups}::test_groups_are_separate_passes",
+    )  # fmt: skip
+    yield Mutation(
+        "statistics", "running statistics come from the first group alone", norms,
+        "F.batch_norm(x, None, None,", "F.batch_norm(x, self.running_mean, self.running_var,",
+        f"{groups}::test_the_other_groups_leave_no_trace_in_running_statistics",
+    )  # fmt: skip
+    yield Mutation(
+        "necks", "in the necks group g of both modalities is one group", "tokenmatcher/model/backbone.py",
+        "rows = gather_groups(tokens, counts, groups) if groups > 1 else tokens", "rows = tokens",
+        f"{groups}::test_groups_are_separate_passes",
+    )  # fmt: skip
+    yield Mutation(
+        "partners", "processes that hold a group together share its statistics", norms,
+        "norm.groups, norm.partners = 1, partners", "norm.groups = 1",
+        "tests/model/test_norm_processes.py::test_processes_are_one",
+    )  # fmt: skip
+    yield Mutation(
+        "same", "all processes have the first one's running statistics", "tokenmatcher/training/engine.py",
+        "    same_statistics(model, team)\n", "", "tests/model/test_norm_processes.py::test_processes_are_one",
+    )  # fmt: skip
+    yield Mutation(
+        "formerly", "numbers that came in after a checkpoint mean what was done before",
+        "tokenmatcher/training/checkpoint.py", "for name, value in younger.items() if name not in given",
+        "for name, value in younger.items() if False",
+        "tests/training/test_older_checkpoints.py::test_numbers_that_came_in_later_mean_what_was_done_then",
+    )  # fmt: skip
+    yield Mutation(
+        "twice", "no identity stands twice in a batch", "tokenmatcher/data/batches.py",
+        "whole = len(groups) // identities * identities or len(groups)", "whole = len(groups)",
+        "tests/data/test_batches.py::test_no_identity_stands_twice_in_a_batch",
+    )  # fmt: skip
+    yield Mutation(
+        "fifteen", "replacement at exactly 15 others, as published", "tokenmatcher/data/batches.py",
+        "replace=pool.size < instances)", "replace=pool.size < instances - 1)",
+        "tests/data/test_batches.py::test_replacement_where_there_are_fewer_than_the_instances",
+    )  # fmt: skip
+    yield Mutation(
+        "late", "twins are jittered after crop and mirror, as published", "tokenmatcher/data/augment.py",
+        "self.config.late_jitter and not jitter_plain", "False",
+        "tests/data/test_augment.py::test_late_jitter_is_the_twins_alone_and_turns_about_the_border_too",
+    )  # fmt: skip
+    yield Mutation(
+        "clustered", "clustering sees the pictures that were resized for it", "tokenmatcher/training/run.py",
+        "self.sets[modality].clustered,", "self.sets[modality].store,",
+        "tests/training/test_run.py::test_clustering_sees_the_pictures_made_for_it",
+    )  # fmt: skip
 
 
 def passes(folder, test):
