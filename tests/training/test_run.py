@@ -44,3 +44,13 @@ def test_what_stage_ones_weights_say_is_asked_once(tmp_path, monkeypatch):
     second_epochs = [(Modality.VISIBLE, 6)] * 4  # of four cameras
     assert asked == [visible, infrared, visible, *second_epochs, infrared]
     assert not run.start_features
+
+
+def test_features_of_other_weights_are_forgotten(tmp_path):
+    run = small_run(tmp_path, dict.fromkeys(Modality, 8))
+    weights = {name: value.clone() for name, value in run.model.state_dict().items()}
+    kept = run.at_start(Modality.VISIBLE)
+    run.begin_with(weights)
+    assert run.at_start(Modality.VISIBLE) is kept
+    run.begin_with({**weights, "vit.norm.bias": weights["vit.norm.bias"] + 1})
+    assert not torch.equal(run.at_start(Modality.VISIBLE), kept)

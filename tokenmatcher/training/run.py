@@ -176,6 +176,14 @@ class Run:
             raise UserError(f"{path}: no such file; the camera stage and stage 2 start from stage 1's weights")
         return checkpoint.read(path, for_training=False)["model"]
 
+    def begin_with(self, weights: dict[str, Tensor]) -> None:
+        """Put stage 1's weights into the model; what `at_start` has kept of others (the camera stage may have gone on
+        from a checkpoint of another --stage2-start) is forgotten."""
+        own = self.model.state_dict()
+        if not all(torch.equal(own[name].cpu(), value) for name, value in weights.items()):
+            self.start_features.clear()
+        self.model.load_state_dict(weights)
+
     def optimizer(self, state: dict[str, Any] | None = None) -> torch.optim.Optimizer:
         """A fresh optimiser, or one as it was saved."""
         optimizer = make_optimizer(self.model, self.recipe.schedule)

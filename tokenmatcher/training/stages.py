@@ -52,7 +52,7 @@ def two_modality_stage(run: Run, stage: str) -> None:
     schedule, epochs = recipe.schedule, recipe.schedule.epochs[which]
     resumed = run.take_up(stage)
     if stage == "2" and resumed is None:
-        run.model.load_state_dict(run.stage_one_weights())
+        run.begin_with(run.stage_one_weights())
     optimizer = run.optimizer(None if resumed is None else resumed["optimizer"])
     best = -1.0 if resumed is None else resumed["best"]
     for epoch in range(0 if resumed is None else resumed["epoch"], epochs):
