@@ -28,7 +28,7 @@ from tokenmatcher.report.header import run_header
 from tokenmatcher.report.log import RunLog
 from tokenmatcher.runtime import Randomness, choose_device, choose_precision, make_deterministic, only_one, replacing
 from tokenmatcher.training.checkpoint import as_before
-from tokenmatcher.training.interruption import Signals, caught_signals
+from tokenmatcher.training.interruption import caught_signals
 from tokenmatcher.training.main import PRETRAINED
 from tokenmatcher.training.resuming import checkpoint_to_resume, clear_leftovers
 from tokenmatcher.training.run import Run
@@ -54,58 +54,44 @@ def launch(
     Raises:
         UserError: anything about flags or files that is not right.
     """
-    with caught_signals() as signals, started_team(given.device) as team:
-        _train(given, dataset, stages, recipe, trial, folder, team, signals)
-
-
-def _train(
-    given: argparse.Namespace,
-    dataset: Dataset,
-    stages: Sequence[str],
-    recipe: Recipe,
-    trial: int | None,
-    folder: Path,
-    team: Team,
-    signals: Signals,
-) -> None:
-    if given.deterministic:
-        make_deterministic()
-    device, progress = choose_device(given.device, team.local_rank), team.leads and not given.no_progress
-    precision = choose_precision(given.precision, device)
-    if recipe.clusters.neighbour_search == "approximate" and find_spec("faiss") is None:
-        raise UserError("--neighbour-search approximate: needs the package faiss-gpu or faiss-cpu")
-    resumed, warnings = team.decide(lambda: checkpoint_to_resume(given.resume, folder, stages))
-    if resumed is not None:
-        recipe, notes = team.decide(partial(as_before, resumed, recipe, vars(given)))
-        warnings += notes
-    _check_batches(recipe, team, dataset)
-    records = read_training(given.data_dir, dataset, trial)
-    random = Randomness(given.seed)
-    if resumed is not None:
-        model, start = TokenViT(recipe.model), f"continues from {resumed}"
-    elif "1" not in stages:
-        raise UserError(f"--stages {given.stages}: {folder} has no stage 1 to start from")
-    else:
-        model, start = _starting_model(given, recipe)
-    store_dir = given.store_dir or given.data_dir / "store"
-    suffix = "" if trial is None else f"-trial{trial}"
-    with team.first_on_each_machine():
-        sets = {
-            modality: ImageSet.load(
-                records[modality],
-                modality,
-                store_dir,
-                f"train-{modality}{suffix}",
-                height=recipe.model.height,
-                width=recipe.model.width,
-                interpolation=recipe.data.resize,
-                cluster_interpolation=recipe.data.cluster_resize,
-                progress=progress,
-            ).to(device)
-            for modality in Modality
-        }
-        evaluate = _evaluator(given, dataset, trial, recipe, store_dir, device, team, precision)
-    with ExitStack() as held:
+    with caught_signals() as signals, started_team(given.device) as team, ExitStack() as held:
+        if given.deterministic:
+            make_deterministic()
+        device, progress = choose_device(given.device, team.local_rank), team.leads and not given.no_progress
+        precision = choose_precision(given.precision, device)
+        if recipe.clusters.neighbour_search == "approximate" and find_spec("faiss") is None:
+            raise UserError("--neighbour-search approximate: needs the package faiss-gpu or faiss-cpu")
+        resumed, warnings = team.decide(lambda: checkpoint_to_resume(given.resume, folder, stages))
+        if resumed is not None:
+            recipe, notes = team.decide(partial(as_before, resumed, recipe, vars(given)))
+            warnings += notes
+        _check_batches(recipe, team, dataset)
+        records = read_training(given.data_dir, dataset, trial)
+        random = Randomness(given.seed)
+        if resumed is not None:
+            model, start = TokenViT(recipe.model), f"continues from {resumed}"
+        elif "1" not in stages:
+            raise UserError(f"--stages {given.stages}: {folder} has no stage 1 to start from")
+        else:
+            model, start = _starting_model(given, recipe)
+        store_dir = given.store_dir or given.data_dir / "store"
+        suffix = "" if trial is None else f"-trial{trial}"
+        with team.first_on_each_machine():
+            sets = {
+                modality: ImageSet.load(
+                    records[modality],
+                    modality,
+                    store_dir,
+                    f"train-{modality}{suffix}",
+                    height=recipe.model.height,
+                    width=recipe.model.width,
+                    interpolation=recipe.data.resize,
+                    cluster_interpolation=recipe.data.cluster_resize,
+                    progress=progress,
+                ).to(device)
+                for modality in Modality
+            }
+            evaluate = _evaluator(given, dataset, trial, recipe, store_dir, device, team, precision)
         team.decide(lambda: held.enter_context(only_one(folder)))
         if team.leads:
             clear_leftovers(folder)
