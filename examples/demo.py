@@ -14,6 +14,7 @@ import torch
 from tokenmatcher.cli import Parser, run, seed
 from tokenmatcher.data.protocols import sysu_benchmark
 from tokenmatcher.evaluation.evaluate import Evaluator
+from tokenmatcher.evaluation.main import check_writable
 from tokenmatcher.model.backbone import TokenViT
 from tokenmatcher.model.weights import load_model
 from tokenmatcher.presets import PRESETS
@@ -84,6 +85,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="write the scores to this file too")
     parser.add_argument("--no-progress", action="store_true", help="no progress bars")
     given = parser.parse_args()
+    check_writable(given.json)
     demo = Demo(given.data_dir, given.logs_dir, given.seed, not given.no_progress)
     demo.say(
         "testing random weights and the pre-trained start; then stage 1 (each modality alone), the camera stage\n"

@@ -57,6 +57,7 @@ def play(words, folder, out, err):
     random.seed()
     np.random.seed()
     torch.seed()
+    assert words[0] == "-m" or not words[0].startswith("-"), f"{words[0]} needs a Python of its own"
     if words[0] == "-m":
         sys.path[0] = str(folder)
         sys.argv = words[1:]

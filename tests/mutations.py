@@ -191,8 +191,8 @@ def mutations():
     )  # fmt: skip
     yield Mutation(
         "formerly", "numbers that came in after a checkpoint mean what was done before",
-        "tokenmatcher/training/checkpoint.py", "for name, value in younger.items() if name not in given",
-        "for name, value in younger.items() if False",
+        "tokenmatcher/training/checkpoint.py", "for name, value in saved.latecomers().items() if name not in given",
+        "for name, value in saved.latecomers().items() if False",
         "tests/training/test_older_checkpoints.py::test_numbers_that_came_in_later_mean_what_was_done_then",
     )  # fmt: skip
     yield Mutation(

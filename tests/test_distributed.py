@@ -130,6 +130,17 @@ def test_two_processes_as_a_user_starts_them(people, tmp_path):
 
 
 @pytest.mark.slow
+def test_two_processes_in_bfloat16(people, tmp_path):
+    """One batch norm group over both; a weight has 8 bits there, so losses are compared to some 20 of their steps."""
+    flags = ["--precision", "bf16", "--bn-groups", 1, "--stages", "1", "--lr", 1e-6]
+    one, two = tmp_path / "one", tmp_path / "two"
+    train(people, one, *flags)
+    train(people, two, *flags, launcher=TWO)
+    for first, second in zip(entries(one), entries(two), strict=True):
+        assert first["losses"] == pytest.approx(second["losses"], rel=20 * 2**-8)
+
+
+@pytest.mark.slow
 def test_batches_that_do_not_divide_are_refused(people, tmp_path):
     flags = ["--num-instances", 3, "--batch-size", 18, "--camera-batch-size", 15]
     odd = train(people, tmp_path / "odd", *flags, launcher=TWO, check=False)

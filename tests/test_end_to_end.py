@@ -210,6 +210,16 @@ def test_stages_one_by_one_equal_all_at_once(trained, sysu, tmp_path):
     assert entries(logs) == entries(trained)
 
 
+def test_stage_ones_weights_may_lie_elsewhere(trained, sysu, tmp_path):
+    """And are still known when the camera stage is done and its folder gone on with."""
+    logs = tmp_path / "elsewhere"
+    common = ["train_sysu.py", "--data-dir", sysu, "--logs-dir", logs, *SMALL, *CAMERA]
+    call(*common, "--stages", "camera", "--resume", trained / "stage1/last.pt")
+    assert not (logs / "stage1").exists()
+    call(*common, "--stages", "camera,2", "--resume", "auto")
+    assert same_weights(logs / "stage2/last.pt", trained / "stage2/last.pt")
+
+
 def test_regdb(regdb, tmp_path):
     logs = tmp_path / "regdb"
     for trial in (1, 2):
@@ -254,8 +264,8 @@ def test_bad_flags_and_files(trained, sysu, regdb, tmp_path):
     assert "stage 1" in refused(*train, *small, "--stages", "2")
     assert "--seed" in refused(*train, *small, "--seed", -1)
     assert "--save-every" in refused(*train, *small, "--save-every", "nan")
-    assert "--bn-groups 3: batches of 16 images" in refused(*train, *small, "--bn-groups", 3)
-    assert "--bn-groups 16: batches of 16 images" in refused(*train, *small, "--bn-groups", 16)
+    assert "--bn-groups 3: a batch of 16 images" in refused(*train, *small, "--bn-groups", 3)
+    assert "--bn-groups 16: a batch of 16 images" in refused(*train, *small, "--bn-groups", 16)
     wider = [*small, "--embed-dim", 32, "--resume", trained / "stage1/last.pt"]
     assert "network" in refused(*train, *wider)
     other = tmp_path / "other"

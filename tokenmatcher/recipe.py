@@ -219,19 +219,13 @@ class Recipe:
         except (TypeError, ValueError, ArithmeticError, LookupError) as error:
             raise UserError(f"configuration: {error!r}") from None
 
-    @classmethod
-    def younger_than(cls, values: dict[str, dict[str, Any]]) -> dict[str, Any]:
-        """The leaves that came in after the configuration `values` was written, with what it meant without them.
-
-        Raises:
-            UserError: as `from_dict`.
-        """
-        recipe = cls.from_dict(values)
+    def latecomers(self) -> dict[str, Any]:
+        """The leaves that came in after the first checkpoints were written, by name."""
         return {
-            leaf.name: getattr(getattr(recipe, group.name), leaf.name)
-            for group in fields(cls)
-            for leaf in fields(getattr(recipe, group.name))
-            if leaf.name not in values[group.name]
+            leaf.name: getattr(getattr(self, group.name), leaf.name)
+            for group in fields(self)
+            for leaf in fields(getattr(self, group.name))
+            if leaf.metadata["formerly"] is not None
         }
 
     def override(self, values: dict[str, Any]) -> Recipe:

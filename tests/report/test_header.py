@@ -43,6 +43,8 @@ def test_the_header_says_both(tmp_path):
     lines = header(paper.override({"bn_groups": 1}), "bf16").splitlines()
     assert "seed 5, backbone in bf16" in lines[0]
     assert "differs from the paper's recipe in: bn_groups 1 instead of 4" in lines
+    assert 'departs from the published code (README.md, "Closest to the published run"):' in lines
+    assert "## Closest to the published run" in README
     for text in departures(paper, "sysu", "bf16"):
         assert f"  {text}" in lines
     assert "differs from the paper's recipe in: nothing" in header(paper)

@@ -55,6 +55,9 @@ def test_it_is_gone_on_with(tmp_path, groups):
     before = torch.load(OLD, weights_only=True)["model"]
     assert all(torch.equal(value, before[name]) for name, value in run.model.state_dict().items())
     train(run, ["1"])
+    # What goes on once more from the file that this left stays what it is.
+    again, _ = as_before(tmp_path / "stage1/last.pt", RECIPE, ())
+    assert again == recipe
     (line,) = [json.loads(line) for line in run.log.lines.read_text().splitlines()]
     assert line["epoch"] == 1
     assert line["losses"]["total"] > 0

@@ -43,7 +43,7 @@ def sysu_parser() -> Parser:
 def test_sysu(arguments: Sequence[str] | None = None) -> None:
     """Test on SYSU-MM01 as the flags say."""
     given = sysu_parser().parse_args(arguments)
-    _check_writable(given.json)
+    check_writable(given.json)
 
     from tokenmatcher.evaluation.testing import sysu
 
@@ -68,14 +68,14 @@ def regdb_parser() -> Parser:
 def test_regdb(arguments: Sequence[str] | None = None) -> None:
     """Test on RegDB as the flags say."""
     given = regdb_parser().parse_args(arguments)
-    _check_writable(given.json)
+    check_writable(given.json)
 
     from tokenmatcher.evaluation.testing import regdb
 
     regdb(given)
 
 
-def _check_writable(path: Path | None) -> None:
+def check_writable(path: Path | None) -> None:
     """Before the work, not after it.
 
     Raises:

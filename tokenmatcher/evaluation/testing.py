@@ -90,14 +90,14 @@ def _checkpoints(path: Path, weights: str | None) -> list[Path]:
         UserError: a trial without them, no trial at all, or a choice of weights for a file.
     """
     if not path.is_dir():
-        if weights is not None:
+        if weights is not None and path.exists():
             raise UserError(f"--weights {weights}: chooses within a folder of trials, and --resume {path} is none")
         return [path]
     stages = [path / f"trial_{trial}" / "stage2" for trial in REGDB_TRIALS]
     begun = [stage for stage in stages if any((stage / f"{kind}.pt").is_file() for kind in WEIGHTS)]
     found = [stage / f"{weights or 'last'}.pt" for stage in begun]
     if not found:
-        raise UserError(f"--resume {path}: no trial_*/stage2/last.pt in this folder")
+        raise UserError(f"--resume {path}: no trial_*/stage2/{weights or 'last'}.pt in this folder")
     if absent := [file for file in found if not file.is_file()]:
         raise UserError(f"--weights {weights or 'last'}: {absent[0]} is not there")
     return found

@@ -57,6 +57,7 @@ class GroupedBatchNorm(nn.modules.batchnorm._BatchNorm):
 
     def _shared(self, x: Tensor, partners: dist.ProcessGroup) -> Tensor:
         """Statistics over the rows of all partners; PyTorch's own, `nn.SyncBatchNorm`, knows no CPU."""
+        kind, x = x.dtype, x.float()  # sums over halves would not be worth sharing
         axes = [axis for axis in range(x.ndim) if axis != 1]
         shape = [1, -1, *[1] * (x.ndim - 2)]
         count = _sum(x.new_tensor(x.numel() / x.shape[1]), partners)
@@ -70,7 +71,7 @@ class GroupedBatchNorm(nn.modules.batchnorm._BatchNorm):
             self.running_var.lerp_(variance * count / (count - 1), self.momentum)
             self.num_batches_tracked.add_(1)
         scaled = centred * (variance + self.eps).rsqrt().view(shape)
-        return scaled * self.weight.view(shape) + self.bias.view(shape)
+        return (scaled * self.weight.view(shape) + self.bias.view(shape)).to(kind)
 
     def _check_input_dim(self, input: Tensor) -> None:
         if input.ndim < 2:

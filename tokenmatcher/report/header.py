@@ -47,7 +47,7 @@ def run_header(
     ]
     differences = recipe.differences(PRESETS[dataset]["paper"])
     lines.append("differs from the paper's recipe in: " + ("; ".join(differences) if differences else "nothing"))
-    lines.append('departs from the published code (README.md, "Departures"):')
+    lines.append('departs from the published code (README.md, "Closest to the published run"):')
     lines += [f"  {text}" for text in departures(recipe, dataset, precision)]
     lines.append("configuration:")
     for topic in fields(recipe):

@@ -78,15 +78,16 @@ def read(path: Path, *, for_training: bool = True) -> dict[str, Any]:
 
 
 def as_before(path: Path, recipe: Recipe, given: Collection[str]) -> tuple[Recipe, list[str]]:
-    """`recipe` for a run that goes on from `path`: numbers that came in after that file was written mean what the
-    program did then, unless their flag was `given`. With notes on those that this changes.
+    """`recipe` for a run that goes on from `path`: numbers that came in after the first checkpoints were written stay
+    what they were in that file, or meant when it was written, unless their flag was `given`. With notes on those that
+    this changes.
 
     Raises:
         UserError: no configuration in the file.
     """
     try:
-        younger = Recipe.younger_than(load_file(path, mapped=True)["recipe"])
+        saved = Recipe.from_dict(load_file(path, mapped=True)["recipe"])
     except (LookupError, UserError) as error:
         raise UserError(f"{path}: {error}") from None
-    kept = recipe.override({name: value for name, value in younger.items() if name not in given})
-    return kept, [f"note: as when that checkpoint was written: {change}" for change in kept.differences(recipe)]
+    kept = recipe.override({name: value for name, value in saved.latecomers().items() if name not in given})
+    return kept, [f"note: as in that checkpoint: {change}" for change in kept.differences(recipe)]

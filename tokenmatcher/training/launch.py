@@ -65,7 +65,7 @@ def launch(
         if resumed is not None:
             recipe, notes = team.decide(partial(as_before, resumed, recipe, vars(given)))
             warnings += notes
-        _check_batches(recipe, team, dataset)
+        _check_batches(recipe, team, stages)
         records = read_training(given.data_dir, dataset, trial)
         random = Randomness(given.seed)
         if resumed is not None:
@@ -141,7 +141,7 @@ def launch(
         log.say(f"done: {folder}")
 
 
-def _check_batches(recipe: Recipe, team: Team, dataset: Dataset) -> None:
+def _check_batches(recipe: Recipe, team: Team, stages: Sequence[str]) -> None:
     """Every batch norm group has as many images of each batch, and so has every process.
 
     Raises:
@@ -151,7 +151,7 @@ def _check_batches(recipe: Recipe, team: Team, dataset: Dataset) -> None:
     if not divides(groups, team.size):
         raise UserError(f"--bn-groups {groups}: cannot be laid over {team.size} processes; one must divide the other")
     batches = [("--batch-size", recipe.data.batch_size, 2 * instances)]
-    if dataset == "sysu":
+    if "camera" in stages:
         batches.append(("--camera-batch-size", recipe.camera.camera_batch_size, instances))
     for flag, size, step in batches:
         images = size // step * step
@@ -159,8 +159,8 @@ def _check_batches(recipe: Recipe, team: Team, dataset: Dataset) -> None:
             raise UserError(f"{flag} {size}: batches of {images} images do not divide by {team.size} processes")
         if images % groups or images < 2 * groups:
             raise UserError(
-                f"--bn-groups {groups}: batches of {images} images ({flag} {size}) do not divide into as many groups "
-                "of at least two"
+                f"--bn-groups {groups}: a batch of {images} images ({flag} {size}) cannot be cut into {groups} equal "
+                "groups of at least two"
             )
 
 

@@ -65,7 +65,7 @@ class Run:
         evaluate: the test; None where there is no test data.
         local_labels: the camera stage's product, (N,) of each modality, -1 where there is none.
         resumed: the `run` part of the checkpoint that is being continued, until a stage has taken it up.
-        start: stage 1's weights, where they do not lie in this run's own folder.
+        start: the checkpoint with stage 1's weights, where it does not lie in this run's own folder.
         start_features: what `at_start` has extracted so far.
         team: the processes that share the work.
         precision: of the backbone, see `runtime.autocast`; losses, memories and weights are float32.
@@ -146,7 +146,7 @@ class Run:
             self.log.cut(run["log_position"])
         else:
             self.log.cut(0)
-            if run["stage"] == "1":
+            if run["stage"] in ("1", "camera"):
                 self.start = path
         said = [f"note: since that checkpoint changed: {change}" for change in self.recipe.differences(saved)]
         if run["seed"] != self.random.seed:
@@ -172,9 +172,12 @@ class Run:
             UserError: stage 1 has not been run.
         """
         path = self.start or self.folder_of("1") / f"{self.recipe.schedule.stage2_start}.pt"
+        if not path.is_file() and (carried := self.folder_of("camera") / LAST).is_file():
+            path = carried
         if not path.is_file():
             raise UserError(f"{path}: no such file; the camera stage and stage 2 start from stage 1's weights")
-        return checkpoint.read(path, for_training=False)["model"]
+        content = checkpoint.read(path, for_training=False)
+        return content.get("run", {}).get("start", content["model"])  # the camera stage's own are of its last camera
 
     def begin_with(self, weights: dict[str, Tensor]) -> None:
         """Put stage 1's weights into the model; what `at_start` has kept of others (the camera stage may have gone on
