@@ -17,6 +17,7 @@ import os
 import traceback
 import warnings
 from collections import Counter
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -227,9 +228,7 @@ def features(device):
             store = ImageStore(
                 torch.zeros(1, 3, recipe.model.height, recipe.model.width, dtype=torch.uint8).expand(512, -1, -1, -1)
             )
-            call = lambda model=model, store=store, precision=precision: extract(  # noqa: E731
-                model, store, Modality.VISIBLE, device=device, progress=False, precision=precision
-            )
+            call = partial(extract, model, store, Modality.VISIBLE, device=device, progress=False, precision=precision)
             found[f"{dataset} {precision}"] = peak(call)[1]
     return found
 
@@ -255,7 +254,8 @@ def neighbours(device, scale):
         m: people(count // scale, 3072, seed).to(device) for seed, (m, (count, _)) in enumerate(IMAGES["sysu"].items())
     }
     for target in Modality:
-        call = lambda target=target: token_neighbours(  # noqa: E731
+        call = partial(
+            token_neighbours,
             sets[Modality.VISIBLE],
             sets[target],
             num_tokens=config.model.num_tokens,

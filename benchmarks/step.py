@@ -186,6 +186,10 @@ def main():
     device = torch.device(given.device)
     precision = choose_precision("auto", device)
     if given.groups:
+        if given.images < 8 or given.images % 4:
+            raise UserError("--images: four groups of at least two need a multiple of 4 from 8 on")
+        if given.steps < 1:
+            raise UserError("--steps must be at least 1")
         result = groups_cost(given.images, min(given.steps, 10), device, precision)
         write_result(given.out, "step --groups", {"device": given.device, "precision": precision, **result})
         return

@@ -174,6 +174,7 @@ class TokenViT(nn.Module):
 
     def _through_necks(self, tokens: Tensor, counts: list[int]) -> Tensor:
         """(B, T, D) -> (B, T*D); while training, group g of both modalities is normalised together."""
+        # Of this process; on several GPUs to a group the necks are nn.SyncBatchNorm, which knows no groups.
         groups = getattr(self.necks[0], "groups", 1) if self.training else 1
         rows = gather_groups(tokens, counts, groups) if groups > 1 else tokens
         features = torch.cat([neck(token) for neck, token in zip(self.necks, rows.unbind(1), strict=True)], dim=1)
