@@ -24,8 +24,9 @@ from tokenmatcher.training import checkpoint
 from tokenmatcher.training.main import main as train
 
 START = Path("pretrained/demo_vit.pth")
-# Seconds of training for one of testing a model: measured by this script on 2 cores, and much the same elsewhere.
-TRAINING_FOR_TESTING = 70
+# Seconds of training for one of testing a model. From a run of 2 + 2 epochs on 2 cores, their mean taken for all 26: a
+# rough guide, until a whole run has been timed.
+TRAINING_FOR_TESTING = 270
 
 
 class Demo:
@@ -92,7 +93,7 @@ def main() -> None:
         "(each camera alone) and stage 2 (both modalities together: the paper's contribution)"
     )
     testing = demo.untrained()
-    demo.say(f"training takes about {max(1, round(testing * TRAINING_FOR_TESTING / 60))} minutes on this machine")
+    demo.say(f"training takes roughly {max(1, round(testing * TRAINING_FOR_TESTING / 60))} minutes on this machine")
     demo.trained("1", "stage1", "after stage 1")
     demo.trained("camera,2", "stage2", "after stage 2")
     demo.say(f"done; the models are in {given.logs_dir}\n\n{demo.table('all')}\n\n{demo.table('indoor')}")
