@@ -1,6 +1,7 @@
 #!/bin/sh
 # Set-up, lint, types and all tests. Arguments go to pytest: sh run_tests.sh -m "not slow"
-# On one thread unless OMP_NUM_THREADS says otherwise: what the tests compute is too small to be shared.
+# In two processes (-n 8: in eight, -n 0: in this one), each on one thread unless OMP_NUM_THREADS says otherwise: what
+# the tests compute is too small to be shared.
 set -eu
 cd "$(dirname "$0")"
 . .ci/environment.sh
@@ -9,4 +10,4 @@ export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}"
 "$PYTHON" -m ruff check .
 "$PYTHON" -m ruff format --check .
 "$PYTHON" -m mypy
-"$PYTHON" -m pytest "$@"
+"$PYTHON" -m pytest -n 2 --dist worksteal "$@"

@@ -261,6 +261,7 @@ def test_bad_flags_and_files(trained, sysu, regdb, tmp_path):
     assert "--no-such-flag" in refused(*train, *small, "--no-such-flag")
     assert "--camera-eps" in refused(*train, *small, "--camera-eps", 0.1, 0.2)
     assert "absent.pth" in refused(*train, *small, "--pretrained-path", tmp_path / "absent.pth")
+    assert "a folder, not a file" in refused(*train, *small, "--pretrained-path", tmp_path)
     assert "stage 1" in refused(*train, *small, "--stages", "2")
     assert "--seed" in refused(*train, *small, "--seed", -1)
     assert "--save-every" in refused(*train, *small, "--save-every", "nan")

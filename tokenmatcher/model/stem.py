@@ -69,7 +69,9 @@ class ConvStem(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """(B, 3, H, W) normalised pixels -> (B, N, D) patch tokens, row by row from the top left.
 
-        Works in channels-last order, which convolution kernels prefer; the values do not depend on it.
+        On a GPU in channels-last order, which its convolutions prefer; on the CPU norms and copies take longer in it.
+        The values do not depend on it.
         """
-        x = self.conv(images.contiguous(memory_format=torch.channels_last))
+        order = torch.channels_last if images.is_cuda else torch.contiguous_format
+        x = self.conv(images.contiguous(memory_format=order))
         return self.proj(x).flatten(2).transpose(1, 2)

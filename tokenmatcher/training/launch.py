@@ -169,7 +169,7 @@ def _starting_model(given: argparse.Namespace, recipe: Recipe) -> tuple[TokenViT
     path = PRETRAINED[given.preset] if given.pretrained_path is None else given.pretrained_path
     if str(path) == RANDOM_START:
         return TokenViT(recipe.model), "starts from random weights: clusters usually collapse, see README.md"
-    if not Path(path).is_file():
+    if not Path(path).exists():
         raise UserError(
             f"--pretrained-path {path}: no such file; README.md says where to get it ('none' for random weights)"
         )
