@@ -57,7 +57,7 @@ class TrackletConfig:
     people: int = _number(60, "people in a world")
     shots: int = _number(4, "pictures of a person and camera")
     nir_correlation: float = _number(0.8, "how far infrared follows colour, 0 to 1")
-    steps: int = _number(450, "training steps")
+    steps: int = _number(700, "training steps")
     groups: int = _number(4, "cameras in a batch")
     people_in_group: int = _number(16, "people of each camera in a batch")
     lr: float = _number(1e-3, "highest learning rate")
