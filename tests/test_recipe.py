@@ -44,6 +44,11 @@ def test_impossible_numbers_name_their_flag(values, flag):
         PRESETS["sysu"]["paper"].override(values)
 
 
+def test_a_misspelt_number_is_refused():
+    with pytest.raises(ValueError, match="lambda_croos, stem_chanels"):
+        Recipe().override({"eps": 0.5, "stem_chanels": 8, "lambda_croos": 1.0})
+
+
 def test_a_damaged_configuration_is_refused():
     values = PRESETS["sysu"]["paper"].to_dict()
     del values["losses"]["momentum"]

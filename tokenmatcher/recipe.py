@@ -229,12 +229,18 @@ class Recipe:
         }
 
     def override(self, values: dict[str, Any]) -> Recipe:
-        """A copy with the named leaf fields replaced, whichever group they are in."""
-        changed = {}
+        """A copy with the named leaf fields replaced, whichever group they are in.
+
+        Raises:
+            ValueError: there is no such field.
+        """
+        changed, left = {}, dict(values)
         for group in fields(self):
             config = getattr(self, group.name)
-            mine = {leaf.name: values[leaf.name] for leaf in fields(config) if leaf.name in values}
+            mine = {leaf.name: left.pop(leaf.name) for leaf in fields(config) if leaf.name in left}
             changed[group.name] = replace(config, **mine)
+        if left:
+            raise ValueError(f"a recipe has no {', '.join(sorted(left))}")
         return replace(self, **changed)
 
     def differences(self, other: Recipe) -> list[str]:
