@@ -24,9 +24,8 @@ from tokenmatcher.training import checkpoint
 from tokenmatcher.training.main import main as train
 
 START = Path("pretrained/demo_vit.pth")
-# Seconds of training for one of testing a model. From a run of 2 + 2 epochs on 2 cores, their mean taken for all 26: a
-# rough guide, until a whole run has been timed.
-TRAINING_FOR_TESTING = 280
+# Seconds of training for one of testing a model, in a whole run on one core: a rough guide.
+TRAINING_FOR_TESTING = 170
 
 
 class Demo:
