@@ -26,6 +26,7 @@ from tokenmatcher.data.augment import Augmenter, apply, draw_channels
 from tokenmatcher.data.images import ImageSet
 from tokenmatcher.data.protocols import sysu_benchmark
 from tokenmatcher.data.records import read_training
+from tokenmatcher.errors import UserError
 from tokenmatcher.evaluation.evaluate import Evaluator
 from tokenmatcher.losses import token_diversity
 from tokenmatcher.model.weights import load_model
@@ -45,14 +46,28 @@ WORLDS = {
 
 
 PROTOCOLS, METRICS = ("all", "indoor"), ("rank1", "mAP")
+HEAD = [f"{protocol} {metric}" for protocol in PROTOCOLS for metric in METRICS]
 CEILING = 0  # as a seed: the supervised run
 CEILING_LR = 1e-3  # labels that are right bear a higher rate
 
 
-def script(*arguments):
-    """Run one of the project's scripts as a user does."""
+def script(*arguments, folder=None):
+    """Run one of the project's scripts as a user does, in this folder or another checkout.
+
+    Raises:
+        UserError: it failed; what it said stands above.
+    """
     print("+", *arguments, flush=True)
-    subprocess.run([sys.executable, *map(str, arguments)], check=True)
+    status = subprocess.run([sys.executable, *map(str, arguments)], cwd=folder).returncode
+    if status:
+        raise UserError(f"{' '.join(map(str, arguments))}: exit status {status}")
+
+
+def draw_people(out, world, folder=None):
+    """A world's people, prepared."""
+    flags = ["--train-ids", 100, "--test-ids", 40, "--workers", 2, *WORLDS[world]]
+    script("-m", "tokenmatcher.data.people", "sysu", "--out", out, *flags, folder=folder)
+    script("prepare_sysu.py", "--data-dir", out, folder=folder)
 
 
 def demo(data, logs, seed):
@@ -113,12 +128,7 @@ def ceiling(data, work, seed):
 def part(work, world, seed):
     """One run of a world, or its ceiling."""
     data = Path("data/demo") if world == 0 else work / f"data{world}"
-    flags = list(WORLDS.values())[world]
-    script(
-        "-m", "tokenmatcher.data.people", "sysu", "--out", data, "--train-ids", 100, "--test-ids", 40,
-        "--workers", 2, *flags,
-    )  # fmt: skip
-    script("prepare_sysu.py", "--data-dir", data)
+    draw_people(data, list(WORLDS)[world])
     if seed == CEILING:
         return ceiling(data, work / f"world{world}_ceiling", 1)
     return demo(data, work / f"world{world}_seed{seed}", seed)
@@ -145,14 +155,10 @@ def main():
         runs = {seed: part(given.work, number, seed) for seed in seeds}
         top = part(given.work, number, CEILING) if number == 0 else None
         result["worlds"][name] = {"flags": flags, "runs": runs, "ceiling": top, "summary": summarise(runs)}
-        rows = [
-            [step, *(f"{100 * v['mean']:.1f} ± {100 * v['std']:.1f}" for by in found.values() for v in by.values())]
-            for step, found in result["worlds"][name]["summary"].items()
-        ]
+        rows = [[step, *cells(found)] for step, found in result["worlds"][name]["summary"].items()]
         if top is not None:
             rows.append(["supervised ceiling", *(f"{100 * top[p][m]:.1f}" for p in PROTOCOLS for m in METRICS)])
-        head = [name, *(f"{p} {m}" for p in PROTOCOLS for m in METRICS)]
-        print(f"\n{table(head, rows)}\n")
+        print(f"\n{table([name, *HEAD], rows)}\n")
         write_result(given.out, "demo", result)
 
 
@@ -167,6 +173,11 @@ def summarise(runs):
         step: {protocol: {metric: over_seeds(step, protocol, metric) for metric in METRICS} for protocol in PROTOCOLS}
         for step in next(iter(runs.values()))
     }
+
+
+def cells(summary):
+    """One step's row under HEAD."""
+    return [f"{100 * v['mean']:.1f} ± {100 * v['std']:.1f}" for by in summary.values() for v in by.values()]
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ left in --work is reused; parts can be made beforehand, side by side:
 
 from pathlib import Path
 
-from benchmarks.demo import METRICS, PROTOCOLS, part, script, summarise
+from benchmarks.demo import HEAD, cells, draw_people, part, script, summarise
 from benchmarks.machine import benchmark_parser, write_result
 from tokenmatcher.cli import run
 from tokenmatcher.presets import PRESETS
@@ -26,9 +26,10 @@ def grouped(work, groups, seed):
     if groups == PRESETS["sysu"]["demo"].model.bn_groups:
         found = part(work, WORLD, seed)
         return {stage: found[f"after stage {stage}"] for stage in "12"}
-    logs = work / f"groups{groups}_seed{seed}"
+    data, logs = Path("data/demo"), work / f"groups{groups}_seed{seed}"
+    draw_people(data, "tuned on")
     script(
-        "train_sysu.py", "--preset", "demo", "--data-dir", "data/demo", "--logs-dir", logs, "--device", "cpu", "--seed",
+        "train_sysu.py", "--preset", "demo", "--data-dir", data, "--logs-dir", logs, "--device", "cpu", "--seed",
         seed, "--resume", "auto", "--no-progress", "--bn-groups", groups,
     )  # fmt: skip
     return {stage: checkpoint.read(logs / f"stage{stage}" / "last.pt")["scores"] for stage in "12"}
@@ -48,9 +49,8 @@ def main():
         runs = {seed: grouped(given.work, groups, seed) for seed in given.seeds}
         summary = summarise(runs)
         result[groups] = {"runs": runs, "summary": summary}
-        values = [v for found in summary["2"].values() for v in found.values()]
-        rows.append([str(groups), *(f"{100 * v['mean']:.1f} ± {100 * v['std']:.1f}" for v in values)])
-    print(table(["groups", *(f"{p} {m}" for p in PROTOCOLS for m in METRICS)], rows))
+        rows.append([str(groups), *cells(summary["2"])])
+    print(table(["groups", *HEAD], rows))
     write_result(given.out, "demo_groups", {"recipe": PRESETS["sysu"]["demo"].to_dict(), "groups": result})
 
 

@@ -15,33 +15,32 @@ by side, each on one core:
 
 import json
 import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
 
 import torch
-from tqdm import tqdm
 
-from benchmarks.demo import METRICS, PROTOCOLS, summarise
+from benchmarks.demo import HEAD, cells, draw_people, script, summarise
 from benchmarks.machine import benchmark_parser, write_result
 from tokenmatcher.cli import run
 from tokenmatcher.report.tables import table
 
-PEOPLE = ["-m", "tokenmatcher.data.people", "sysu", "--train-ids", 100, "--test-ids", 40, "--seed", 7, "--workers", 2]
 LAST = "after stage 2"
 
 
-def commands(old, folder, seed):
-    """What `run_demo.sh` of that side runs after set-up."""
-    data, logs, scores = folder / "data", folder / "logs", folder / "scores.json"
-    place = ["--data-dir", data, "--logs-dir", logs]
-    flags = ["--device", "cpu", "--seed", seed, "--resume", "auto"]
-    begin = [[*PEOPLE, "--out", data], ["prepare_sysu.py", "--data-dir", data]]
-    if old:
-        begin += [["train_sysu.py", "--preset", "demo", *place, *flags]]
-        return [*begin, ["-m", "examples.demo_table", *place, "--json", scores]]
-    return [*begin, ["-m", "examples.demo", *place, "--seed", seed, "--json", scores]]
+def whole_demo(side, root, seed, folder):
+    """What `run_demo.sh` of that side does after set-up, in `folder`; returns the scores."""
+    data, scores = folder / "data", folder / "scores.json"
+    place = ["--data-dir", data, "--logs-dir", folder / "logs"]
+    draw_people(data, "tuned on", folder=root)
+    if side == "old":
+        flags = ["--device", "cpu", "--seed", seed, "--resume", "auto"]
+        script("train_sysu.py", "--preset", "demo", *place, *flags, folder=root)
+        script("-m", "examples.demo_table", *place, "--json", scores, folder=root)
+    else:
+        script("-m", "examples.demo", *place, "--seed", seed, "--json", scores, folder=root)
+    return json.loads(scores.read_text())
 
 
 def part(side, root, seed, kept):
@@ -49,10 +48,8 @@ def part(side, root, seed, kept):
     if not kept.is_file():
         with tempfile.TemporaryDirectory() as folder:
             start = time.monotonic()
-            for words in commands(side == "old", Path(folder), seed):
-                subprocess.run([sys.executable, *map(str, words)], cwd=root, check=True, stdout=subprocess.DEVNULL)
+            scores = whole_demo(side, root, seed, Path(folder))
             seconds = time.monotonic() - start
-            scores = json.loads((Path(folder) / "scores.json").read_text())
         commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=root, check=True, capture_output=True, text=True)
         found = {"commit": commit.stdout.strip(), "seconds": seconds, "threads": torch.get_num_threads()}
         kept.parent.mkdir(parents=True, exist_ok=True)
@@ -77,21 +74,11 @@ def main():
     if given.part:
         one(given.part[0], int(given.part[1]))
         return
-    runs = {
-        side: {seed: one(side, seed) for seed in tqdm(given.seeds, desc=f"demos {side}", disable=None)}
-        for side in roots
-    }
+    runs = {side: {seed: one(side, seed) for seed in given.seeds} for side in roots}
     summary = {side: summarise({s: found["scores"] for s, found in by.items()})[LAST] for side, by in runs.items()}
     ratios = {seed: runs["new"][seed]["seconds"] / runs["old"][seed]["seconds"] for seed in given.seeds}
-    rows = [
-        [
-            side,
-            " ".join(f"{found['seconds']:.0f}" for found in by.values()),
-            *(f"{100 * v['mean']:.1f} ± {100 * v['std']:.1f}" for p in summary[side].values() for v in p.values()),
-        ]
-        for side, by in runs.items()
-    ]
-    print(table(["", "seconds", *(f"{p} {m}" for p in PROTOCOLS for m in METRICS)], rows))
+    seconds = {side: " ".join(f"{found['seconds']:.0f}" for found in by.values()) for side, by in runs.items()}
+    print(table(["", "seconds", *HEAD], [[side, seconds[side], *cells(summary[side])] for side in runs]))
     print("new / old:", " ".join(f"{ratio:.2f}" for ratio in ratios.values()))
     write_result(given.out, "demo_time", {"ratios": ratios, "summary": summary, "runs": runs})
 

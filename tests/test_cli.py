@@ -146,13 +146,3 @@ def test_how_a_script_ends(capsys):
     assert status(lambda: signal.raise_signal(signal.SIGTERM)) == 130
     assert capsys.readouterr().err == "stopped by SIGTERM\n"
     assert signal.getsignal(signal.SIGTERM) is before
-
-
-def test_of_several_processes_the_first_names_a_wrong_flag(monkeypatch):
-    monkeypatch.setenv("RANK", "1")
-    with pytest.raises(SystemExit) as ended:
-        parse("--no-such-flag")
-    assert ended.value.code == 2
-    monkeypatch.setenv("RANK", "0")
-    with pytest.raises(UserError, match="--no-such-flag"):
-        parse("--no-such-flag")

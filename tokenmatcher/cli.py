@@ -60,8 +60,6 @@ class Parser(argparse.ArgumentParser):
         super().__init__(description=description, formatter_class=_Formatter, allow_abbrev=False)
 
     def error(self, message: str) -> NoReturn:
-        if os.environ.get("RANK", "0") != "0":  # every process of a run reads the same flags: the first says it
-            sys.exit(2)
         raise UserError(f"{message} (see --help)")
 
 
