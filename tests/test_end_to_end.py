@@ -90,8 +90,13 @@ def test_every_epoch_leaves_a_line_and_a_checkpoint(trained):
     ]
     assert stages == [("1", None, 0), ("1", None, 1), *cameras, ("2", None, 0), ("2", None, 1)]
     for line in lines:
-        assert line["losses"]["total"] > 0
+        if "losses" in line:
+            assert line["losses"]["total"] > 0
+        else:  # a camera of five people may end in one cluster, as rounding has it
+            assert line["stage"] == "camera"
+            assert "this camera is left as it is" in line["notes"][-1]
         assert all({"clusters", "outliers", "ari", "nmi"} == set(found) for found in line["labels"].values())
+    assert any("losses" in line for line in lines if line["stage"] == "camera")
     assert {"neighbour", "cross"} <= set(lines[-1]["losses"])
     assert {"ratio", "capacity", "right", "matched_columns"} <= set(lines[-1]["match"])
     assert set(lines[-1]["scores"]) == {"all", "indoor"}
@@ -149,7 +154,7 @@ def test_an_epoch_is_gone_on_with_where_it_was_left(trained, sysu, tmp_path, rec
     command = ["train_sysu.py", "--data-dir", sysu, "--logs-dir", logs, "--resume", "auto", *SMALL, *CAMERA]
     saved = 1 if received is signal.SIGKILL else 2  # a signal that can be heeded lets the second step end
     left_of_stage_1 = 6 - saved
-    in_cameras = 2 * sum(line["stage"] == "camera" for line in entries(trained))
+    in_cameras = 2 * sum(line["stage"] == "camera" and "losses" in line for line in entries(trained))
     for stage, step in (("stage1", 2), ("stage2", left_of_stage_1 + in_cameras + 2)):
         code, said = killed(received, "before a step", step, *command, "--save-every", "0")
         assert code == status, said
