@@ -5,6 +5,6 @@ set -eu
 cd "$(dirname "$0")"
 . .ci/environment.sh
 logs=logs/demo${SEED:+-seed$SEED}
-"$PYTHON" -m tokenmatcher.data.people sysu --out data/demo --train-ids 100 --test-ids 40 --seed 7 --workers 2
+"$PYTHON" -m tokenmatcher.people sysu --out data/demo --train-ids 100 --test-ids 40 --seed 7 --workers 2
 "$PYTHON" prepare_sysu.py --data-dir data/demo
 "$PYTHON" -m examples.demo --data-dir data/demo --logs-dir "$logs" --seed "${SEED:-1}" --json "$logs/scores.json"

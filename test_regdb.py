@@ -1,7 +1,7 @@
 """Test on RegDB: python test_regdb.py --help"""
 
 from tokenmatcher.cli import run
-from tokenmatcher.evaluation.main import test_regdb as main
+from tokenmatcher.commands.test import main
 
 if __name__ == "__main__":
-    run(main)
+    run(lambda: main("regdb"))

@@ -1,7 +1,7 @@
 """Test on SYSU-MM01: python test_sysu.py --help"""
 
 from tokenmatcher.cli import run
-from tokenmatcher.evaluation.main import test_sysu as main
+from tokenmatcher.commands.test import main
 
 if __name__ == "__main__":
-    run(main)
+    run(lambda: main("sysu"))

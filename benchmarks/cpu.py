@@ -20,8 +20,8 @@ from benchmarks.machine import benchmark_parser, macs_per_image, product_rate, w
 from benchmarks.step import DemoSteps
 from tokenmatcher.cli import run
 from tokenmatcher.contracts import Modality
-from tokenmatcher.data.batches import Batch
-from tokenmatcher.model.backbone import TokenViT
+from tokenmatcher.images.batches import Batch
+from tokenmatcher.models.backbone import TokenViT
 from tokenmatcher.presets import PRESETS
 from tokenmatcher.training.engine import forward, train_step
 from tokenmatcher.training.objectives import batch_pairs

@@ -29,17 +29,17 @@ from benchmarks.labels import SETTINGS, people
 from benchmarks.machine import benchmark_parser, write_result
 from tokenmatcher.cli import run
 from tokenmatcher.contracts import Modality, Neighbours, PseudoLabels
-from tokenmatcher.data.augment import Augmenter
-from tokenmatcher.data.batches import make_batches, plan_joint_epoch
-from tokenmatcher.data.images import ImageSet
-from tokenmatcher.data.store import ImageStore
 from tokenmatcher.errors import UserError
+from tokenmatcher.images.augment import Augmenter
+from tokenmatcher.images.batches import make_batches, plan_joint_epoch
+from tokenmatcher.images.sets import ImageSet
+from tokenmatcher.images.store import ImageStore
 from tokenmatcher.mining.clusters import centroids, pseudo_labels
 from tokenmatcher.mining.knn import nearest
 from tokenmatcher.mining.matching import match_clusters
 from tokenmatcher.mining.neighbours import token_neighbours
-from tokenmatcher.model.backbone import TokenViT
-from tokenmatcher.model.features import extract
+from tokenmatcher.models.backbone import TokenViT
+from tokenmatcher.models.features import extract
 from tokenmatcher.presets import PRESETS
 from tokenmatcher.report.tables import table
 from tokenmatcher.training.engine import make_optimizer, set_learning_rate, train_step

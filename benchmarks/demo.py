@@ -22,19 +22,19 @@ from tqdm import trange
 from benchmarks.machine import benchmark_parser, write_result
 from tokenmatcher.cli import run
 from tokenmatcher.contracts import Modality
-from tokenmatcher.data.augment import Augmenter, apply, draw_channels
-from tokenmatcher.data.images import ImageSet
-from tokenmatcher.data.protocols import sysu_benchmark
-from tokenmatcher.data.records import read_training
+from tokenmatcher.datasets.protocols import sysu_benchmark
+from tokenmatcher.datasets.records import read_training
 from tokenmatcher.errors import UserError
 from tokenmatcher.evaluation.evaluate import Evaluator
+from tokenmatcher.images.augment import Augmenter, apply, draw_channels
+from tokenmatcher.images.sets import ImageSet
 from tokenmatcher.losses import token_diversity
-from tokenmatcher.model.weights import load_model
+from tokenmatcher.models.weights import load_model
 from tokenmatcher.presets import PRESETS
 from tokenmatcher.report.tables import table
 from tokenmatcher.runtime import Randomness
 from tokenmatcher.training.engine import cosine, make_optimizer, set_learning_rate
-from tokenmatcher.training.tracklets import tracklet_contrast
+from tokenmatcher.people.tracklets import tracklet_contrast
 
 START = Path("pretrained/demo_vit.pth")
 # identities that the start has not seen: its worlds have other seeds
@@ -66,7 +66,7 @@ def script(*arguments, folder=None):
 def draw_people(out, world, folder=None):
     """A world's people, prepared."""
     flags = ["--train-ids", 100, "--test-ids", 40, "--workers", 2, *WORLDS[world]]
-    script("-m", "tokenmatcher.data.people", "sysu", "--out", out, *flags, folder=folder)
+    script("-m", "tokenmatcher.people", "sysu", "--out", out, *flags, folder=folder)
     script("prepare_sysu.py", "--data-dir", out, folder=folder)
 
 

@@ -18,7 +18,7 @@ from benchmarks.step import DemoSteps
 from tokenmatcher.cli import run
 from tokenmatcher.contracts import Modality
 from tokenmatcher.errors import UserError
-from tokenmatcher.model.features import extract
+from tokenmatcher.models.features import extract
 from tokenmatcher.report.tables import table
 from tokenmatcher.training.engine import train_step
 

@@ -25,17 +25,17 @@ from benchmarks.machine import benchmark_parser, write_result
 from benchmarks.step import DemoSteps
 from tokenmatcher.cli import run
 from tokenmatcher.contracts import Modality
-from tokenmatcher.data.augment import normalise, to_float
-from tokenmatcher.data.people import World, render
-from tokenmatcher.data.protocols import sysu_benchmark
+from tokenmatcher.datasets.protocols import sysu_benchmark
 from tokenmatcher.errors import UserError
 from tokenmatcher.evaluation.evaluate import Evaluator
+from tokenmatcher.images.augment import normalise, to_float
 from tokenmatcher.mining.clusters import centroids, pseudo_labels
 from tokenmatcher.mining.matching import match_clusters
 from tokenmatcher.mining.neighbours import token_neighbours
-from tokenmatcher.model.backbone import TokenViT
-from tokenmatcher.model.features import embed, extract
-from tokenmatcher.model.weights import load_model
+from tokenmatcher.models.backbone import TokenViT
+from tokenmatcher.models.features import embed, extract
+from tokenmatcher.models.weights import load_model
+from tokenmatcher.people import World, render
 from tokenmatcher.presets import PRESETS
 from tokenmatcher.training.engine import train_step
 

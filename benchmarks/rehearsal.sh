@@ -34,9 +34,9 @@ step() {
 }
 # shellcheck disable=SC2086
 {
-    step render "$python" -m tokenmatcher.data.people sysu --out "$data" --seed 5 --workers "$(nproc)" $people
+    step render "$python" -m tokenmatcher.people sysu --out "$data" --seed 5 --workers "$(nproc)" $people
     step prepare "$python" prepare_sysu.py --data-dir "$data"
-    step start "$python" -m tokenmatcher.training.tracklets --out "$logs/start.pth" $start
+    step start "$python" -m tokenmatcher.people.tracklets --out "$logs/start.pth" $start
     step train "$python" train_sysu.py --data-dir "$data" --logs-dir "$logs/run" --resume auto --no-progress \
         --pretrained-path "$logs/start.pth" $train $epochs
 }

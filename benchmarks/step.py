@@ -17,16 +17,16 @@ import torch
 from benchmarks.machine import benchmark_parser, write_result
 from tokenmatcher.cli import run
 from tokenmatcher.contracts import Modality, PseudoLabels
-from tokenmatcher.data.augment import Augmenter
-from tokenmatcher.data.batches import Batch, make_batches, plan_joint_epoch
-from tokenmatcher.data.images import ImageSet
-from tokenmatcher.data.records import read_training
-from tokenmatcher.data.store import ImageStore
+from tokenmatcher.datasets.records import read_training
 from tokenmatcher.errors import UserError
+from tokenmatcher.images.augment import Augmenter
+from tokenmatcher.images.batches import Batch, make_batches, plan_joint_epoch
+from tokenmatcher.images.sets import ImageSet
+from tokenmatcher.images.store import ImageStore
 from tokenmatcher.mining.clusters import pseudo_labels
-from tokenmatcher.model.backbone import TokenViT
-from tokenmatcher.model.features import extract
-from tokenmatcher.model.weights import load_model
+from tokenmatcher.models.backbone import TokenViT
+from tokenmatcher.models.features import extract
+from tokenmatcher.models.weights import load_model
 from tokenmatcher.presets import PRESETS
 from tokenmatcher.runtime import choose_precision
 from tokenmatcher.training.engine import forward, make_optimizer, set_learning_rate

@@ -12,11 +12,11 @@ from pathlib import Path
 import torch
 
 from tokenmatcher.cli import Parser, run, seed
-from tokenmatcher.data.protocols import sysu_benchmark
+from tokenmatcher.datasets.protocols import sysu_benchmark
 from tokenmatcher.evaluation.evaluate import Evaluator
 from tokenmatcher.evaluation.main import check_writable
-from tokenmatcher.model.backbone import TokenViT
-from tokenmatcher.model.weights import load_model
+from tokenmatcher.models.backbone import TokenViT
+from tokenmatcher.models.weights import load_model
 from tokenmatcher.presets import PRESETS
 from tokenmatcher.report.tables import score_table
 from tokenmatcher.runtime import replacing

@@ -9,7 +9,7 @@ from xml.sax.saxutils import escape
 from PIL import Image
 
 from tokenmatcher.cli import Parser, run
-from tokenmatcher.data.people import World, contact_sheet
+from tokenmatcher.people import World, contact_sheet
 from tokenmatcher.runtime import replacing
 
 BOX_WIDTH, BOX_HEIGHT, GAP, MARGIN = 190, 92, 26, 16

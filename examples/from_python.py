@@ -17,7 +17,7 @@ from tokenmatcher import (
     pseudo_labels,
     token_neighbours,
 )
-from tokenmatcher.data.people import World, render
+from tokenmatcher.people import World, render
 
 model, report = load_model("pretrained/demo_vit.pth", config=PRESETS["sysu"]["demo"].model)  # or TokenViT(config)
 world, people, shots = World(height=96, width=32), range(12), range(8)

@@ -45,7 +45,7 @@ def sysu(tmp_path_factory):
     Read only."""
     data = tmp_path_factory.mktemp("daten ü") / "sysu"
     people = ["--train-ids", "8", "--test-ids", "5", "--seed", "3", "--height", "64", "--width", "24", "--workers", "1"]
-    call("-m", "tokenmatcher.data.people", "sysu", "--out", data, *people)
+    call("-m", "tokenmatcher.people", "sysu", "--out", data, *people)
     for stray in (".DS_Store", "cam1/Thumbs.db", "cam1/0001/notes.txt"):
         (data / stray).write_text("not an image")
     assert "22,258" in call("prepare_sysu.py", "--data-dir", data, fresh=True).stdout

@@ -55,9 +55,9 @@ def mutations():
         "tests/test_runtime.py::test_a_second_run_is_told_who_holds_the_folder",
     )  # fmt: skip
     yield Mutation(
-        "digest", "a digest inside checkpoints", "tokenmatcher/model/digest.py",
+        "digest", "a digest inside checkpoints", "tokenmatcher/models/digest.py",
         "agrees = content.get(DIGEST) == digest_of(content)", "agrees = True",
-        "tests/model/test_digest.py::test_a_flipped_byte_in_the_file_is_found",
+        "tests/models/test_digest.py::test_a_flipped_byte_in_the_file_is_found",
     )  # fmt: skip
     yield Mutation(
         "fallback", "a damaged newest checkpoint gives way to the one before", f"{training}/resuming.py",
@@ -128,44 +128,44 @@ def mutations():
         "tests/training/test_degenerate.py::test_a_camera_without_clusters_is_left_as_it_is",
     )  # fmt: skip
     yield Mutation(
-        "pickle", "no code in checkpoints and starts", "tokenmatcher/model/files.py", "weights_only=True",
-        "weights_only=False", "tests/model/test_files.py::test_code_in_a_file_is_refused_and_not_run",
+        "pickle", "no code in checkpoints and starts", "tokenmatcher/models/files.py", "weights_only=True",
+        "weights_only=False", "tests/models/test_files.py::test_code_in_a_file_is_refused_and_not_run",
     )  # fmt: skip
     yield Mutation(
-        "giant", "a network is compared with the file before it is built", "tokenmatcher/model/weights.py",
+        "giant", "a network is compared with the file before it is built", "tokenmatcher/models/weights.py",
         "    _check_sizes(recipe.model, source)\n", "",
         "tests/fuzz/test_checkpoints.py::test_a_giant_network_is_refused_before_memory_is_taken",
     )  # fmt: skip
     yield Mutation(
-        "root", "list entries stay in the data folder", "tokenmatcher/data/records.py",
+        "root", "list entries stay in the data folder", "tokenmatcher/datasets/records.py",
         'return any(path.anchor or ".." in path.parts for path in paths)', "return False",
-        "tests/data/test_records.py",
+        "tests/datasets/test_records.py",
     )  # fmt: skip
     yield Mutation(
-        "pixels", "decompression bombs are refused by pixel count", "tokenmatcher/data/pictures.py",
+        "pixels", "decompression bombs are refused by pixel count", "tokenmatcher/images/pictures.py",
         "if image.width * image.height > MOST_PIXELS:", "if False:",
-        "tests/data/test_store.py::test_more_pixels_than_anybody_photographs_are_refused",
+        "tests/images/test_store.py::test_more_pixels_than_anybody_photographs_are_refused",
     )  # fmt: skip
     yield Mutation(
-        "formats", "pictures of other formats are not given to Pillow", "tokenmatcher/data/pictures.py",
+        "formats", "pictures of other formats are not given to Pillow", "tokenmatcher/images/pictures.py",
         "Image.open(path, formats=FORMATS)", "Image.open(path)",
-        "tests/data/test_store.py::test_formats_that_no_suffix_stands_for_are_refused",
+        "tests/images/test_store.py::test_formats_that_no_suffix_stands_for_are_refused",
     )  # fmt: skip
     yield Mutation(
         "names", "names of files are shown without control characters", "tokenmatcher/errors.py",
         "super().__init__(shown(", "super().__init__((", "tests/fuzz/test_fuzz.py::test_damaged_trees",
     )  # fmt: skip
     yield Mutation(
-        "copy", "the training copy is built beside its place", "tokenmatcher/data/prepare.py",
+        "copy", "the training copy is built beside its place", "tokenmatcher/datasets/prepare.py",
         "                _clear_leftovers(place)\n    except", "                pass\n    except",
-        "tests/data/test_prepare.py",
+        "tests/datasets/test_prepare.py",
     )  # fmt: skip
     yield Mutation(
         "seed", "every random number comes from the seed", run,
         "self.order = np.random.default_rng(seed)", "self.order = np.random.default_rng()",
         "tests/training/test_reproducible.py::test_the_same_bits_twice",
     )  # fmt: skip
-    norms, groups = "tokenmatcher/model/norms.py", "tests/model/test_norms.py"
+    norms, groups = "tokenmatcher/models/norms.py", "tests/models/test_norms.py"
     yield Mutation(
         "groups", "batch norm groups do not see each other", norms,
         "        if self.groups == 1:\n", "        if True:\n", f"{groups}::test_groups_are_separate_passes",
@@ -176,18 +176,18 @@ def mutations():
         f"{groups}::test_the_other_groups_leave_no_trace_in_running_statistics",
     )  # fmt: skip
     yield Mutation(
-        "necks", "in the necks group g of both modalities is one group", "tokenmatcher/model/backbone.py",
+        "necks", "in the necks group g of both modalities is one group", "tokenmatcher/models/backbone.py",
         "rows = gather_groups(tokens, counts, groups) if groups > 1 else tokens", "rows = tokens",
         f"{groups}::test_groups_are_separate_passes",
     )  # fmt: skip
     yield Mutation(
         "partners", "processes that hold a group together share its statistics", norms,
         "norm.groups, norm.partners = 1, partners", "norm.groups = 1",
-        "tests/model/test_norm_processes.py::test_processes_are_one",
+        "tests/models/test_norm_processes.py::test_processes_are_one",
     )  # fmt: skip
     yield Mutation(
         "same", "all processes have the first one's running statistics", "tokenmatcher/training/engine.py",
-        "    same_statistics(model, team)\n", "", "tests/model/test_norm_processes.py::test_processes_are_one",
+        "    same_statistics(model, team)\n", "", "tests/models/test_norm_processes.py::test_processes_are_one",
     )  # fmt: skip
     yield Mutation(
         "formerly", "numbers that came in after a checkpoint mean what was done before",
@@ -196,19 +196,19 @@ def mutations():
         "tests/training/test_older_checkpoints.py::test_numbers_that_came_in_later_mean_what_was_done_then",
     )  # fmt: skip
     yield Mutation(
-        "twice", "no identity stands twice in a batch", "tokenmatcher/data/batches.py",
+        "twice", "no identity stands twice in a batch", "tokenmatcher/images/batches.py",
         "whole = len(groups) // identities * identities or len(groups)", "whole = len(groups)",
-        "tests/data/test_batches.py::test_no_identity_stands_twice_in_a_batch",
+        "tests/images/test_batches.py::test_no_identity_stands_twice_in_a_batch",
     )  # fmt: skip
     yield Mutation(
-        "fifteen", "replacement at exactly 15 others, as published", "tokenmatcher/data/batches.py",
+        "fifteen", "replacement at exactly 15 others, as published", "tokenmatcher/images/batches.py",
         "replace=pool.size < instances)", "replace=pool.size < instances - 1)",
-        "tests/data/test_batches.py::test_replacement_where_there_are_fewer_than_the_instances",
+        "tests/images/test_batches.py::test_replacement_where_there_are_fewer_than_the_instances",
     )  # fmt: skip
     yield Mutation(
-        "late", "twins are jittered after crop and mirror, as published", "tokenmatcher/data/augment.py",
+        "late", "twins are jittered after crop and mirror, as published", "tokenmatcher/images/augment.py",
         "self.config.late_jitter and not jitter_plain", "False",
-        "tests/data/test_augment.py::test_late_jitter_is_the_twins_alone_and_turns_about_the_border_too",
+        "tests/images/test_augment.py::test_late_jitter_is_the_twins_alone_and_turns_about_the_border_too",
     )  # fmt: skip
     yield Mutation(
         "clustered", "clustering sees the pictures that were resized for it", "tokenmatcher/training/run.py",

@@ -4,9 +4,9 @@ import numpy as np
 import torch
 
 from tokenmatcher.contracts import Modality
-from tokenmatcher.data.images import ImageSet
-from tokenmatcher.data.store import ImageStore
-from tokenmatcher.model.backbone import TokenViT
+from tokenmatcher.images.sets import ImageSet
+from tokenmatcher.images.store import ImageStore
+from tokenmatcher.models.backbone import TokenViT
 from tokenmatcher.presets import PRESETS
 from tokenmatcher.report.log import RunLog
 from tokenmatcher.runtime import Randomness

@@ -11,7 +11,7 @@ from tokenmatcher import cli
 from tokenmatcher.errors import UserError
 from tokenmatcher.evaluation import main as evaluation_main
 from tokenmatcher.evaluation import testing
-from tokenmatcher.model.backbone import TokenViT
+from tokenmatcher.models.backbone import TokenViT
 from tokenmatcher.presets import PRESETS
 from tokenmatcher.training import launch
 from tokenmatcher.training import main as training_main

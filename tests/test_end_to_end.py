@@ -65,7 +65,7 @@ def regdb(tmp_path_factory):
     data = tmp_path_factory.mktemp("regdb") / "regdb"
     call(
         "-m",
-        "tokenmatcher.data.people",
+        "tokenmatcher.people",
         "regdb",
         "--out",
         data,

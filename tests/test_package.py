@@ -18,8 +18,8 @@ def test_every_name_is_there():
     "module",
     [
         "tokenmatcher",
-        "tokenmatcher.data.people.__main__",
-        "tokenmatcher.data.prepare",
+        "tokenmatcher.people.__main__",
+        "tokenmatcher.datasets.prepare",
         "tokenmatcher.training.main",
         "tokenmatcher.evaluation.main",
     ],

@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     from tokenmatcher.errors import UserError
     from tokenmatcher.evaluation.metrics import Scores, cross_modality_scores, mean_scores
     from tokenmatcher.mining.clusters import centroids, pseudo_labels
-    from tokenmatcher.mining.matching import match_clusters
+    from tokenmatcher.mining.matchers.greedy import match_clusters
     from tokenmatcher.mining.neighbours import token_neighbours
-    from tokenmatcher.model.backbone import TokenViT
-    from tokenmatcher.model.features import embed
-    from tokenmatcher.model.weights import load_model
-    from tokenmatcher.presets import PRESETS
+    from tokenmatcher.models.backbone import TokenViT
+    from tokenmatcher.models.embedder import embed
+    from tokenmatcher.models.weights import load_model
+    from tokenmatcher.presets import PRESETS, preset
     from tokenmatcher.recipe import Recipe
 
 __all__ = [
@@ -40,6 +40,7 @@ __all__ = [
     "load_model",
     "match_clusters",
     "mean_scores",
+    "preset",
     "pseudo_labels",
     "token_neighbours",
 ]
@@ -49,12 +50,12 @@ _MODULES = {
     "errors": ("UserError",),
     "evaluation.metrics": ("Scores", "cross_modality_scores", "mean_scores"),
     "mining.clusters": ("centroids", "pseudo_labels"),
-    "mining.matching": ("match_clusters",),
+    "mining.matchers.greedy": ("match_clusters",),
     "mining.neighbours": ("token_neighbours",),
-    "model.backbone": ("TokenViT",),
-    "model.features": ("embed",),
-    "model.weights": ("load_model",),
-    "presets": ("PRESETS",),
+    "models.backbone": ("TokenViT",),
+    "models.embedder": ("embed",),
+    "models.weights": ("load_model",),
+    "presets": ("PRESETS", "preset"),
     "recipe": ("Recipe",),
 }
 

@@ -9,13 +9,13 @@ import signal
 import sys
 import threading
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import fields
 from types import FrameType
 from typing import Any, NoReturn
 
-from tokenmatcher.errors import Interruption, UserError
-from tokenmatcher.presets import PRESETS
+from tokenmatcher.doors import blamed
+from tokenmatcher.errors import Interruption, SettingError, UserError, flag
 from tokenmatcher.recipe import Recipe
 
 
@@ -25,12 +25,12 @@ def run(main: Callable[[], None]) -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # names of files are shown on any terminal
-    warnings.filterwarnings("ignore", message="Image size .* exceeds limit")  # `data.pictures` refuses such images
+    warnings.filterwarnings("ignore", message="Image size .* exceeds limit")  # `images.pictures` refuses such images
     former = signal.signal(signal.SIGTERM, _stopped) if threading.current_thread() is threading.main_thread() else None
     try:
         main()
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {error.worded(flag)}", file=sys.stderr)
         sys.exit(2)
     except OSError as error:
         print(f"error: {UserError(str(error))}", file=sys.stderr)  # its text names the file
@@ -42,6 +42,11 @@ def run(main: Callable[[], None]) -> NoReturn:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(130)
+    except Exception as error:
+        if (blame := blamed(error)) is None:
+            raise
+        print(f"error: {blame}", file=sys.stderr)
+        sys.exit(2)
     finally:
         if former is not None:
             signal.signal(signal.SIGTERM, former)
@@ -56,8 +61,8 @@ def _stopped(_number: int, _frame: FrameType | None) -> NoReturn:
 class Parser(argparse.ArgumentParser):
     """An argument parser whose complaints are `UserError`s: one line, no usage block."""
 
-    def __init__(self, description: str) -> None:
-        super().__init__(description=description, formatter_class=_Formatter, allow_abbrev=False)
+    def __init__(self, description: str, **options: Any) -> None:
+        super().__init__(description=description, formatter_class=_Formatter, allow_abbrev=False, **options)
 
     def error(self, message: str) -> NoReturn:
         raise UserError(f"{message} (see --help)")
@@ -68,19 +73,27 @@ class _Formatter(argparse.HelpFormatter):
         super().__init__(prog, max_help_position=34, width=118)
 
 
-def add_recipe_flags(parser: argparse.ArgumentParser, dataset: str) -> None:
-    """A flag for every number of the preset, grouped by topic; absent from the result unless given."""
-    paper, demo = PRESETS[dataset]["paper"], PRESETS[dataset]["demo"]
-    for topic in fields(Recipe):
-        if topic.name == "camera" and dataset == "regdb":
-            continue  # one camera of each kind: there is nothing to tell apart
-        config = getattr(paper, topic.name)
+def add_recipe_flags(parser: argparse.ArgumentParser, presets: Mapping[str, Recipe], *, many_cameras: bool) -> None:
+    """A flag for every number of a method, grouped by topic; absent from the result unless given.
+
+    Args:
+        presets: by name; the first one's numbers are shown as defaults, the others' where they differ.
+        many_cameras: whether the data set has several cameras of a modality.
+    """
+    first, *others = presets.values()
+    for topic in fields(first):
+        config = getattr(first, topic.name)
+        if getattr(config, "NEEDS_CAMERAS", False) and not many_cameras:
+            continue  # there is nothing to tell apart
         group = parser.add_argument_group(str(type(config).__doc__))
         for leaf in fields(config):
             default = getattr(config, leaf.name)
-            other = getattr(getattr(demo, topic.name), leaf.name)
-            names = ["--" + leaf.name.replace("_", "-")] + (["-b"] if leaf.name == "batch_size" else [])
-            differs = f", demo {_text(other)}" if other != default else ""
+            names = [flag(leaf.name)] + (["-b"] if leaf.name == "batch_size" else [])
+            differs = "".join(
+                f", {name} {_text(value)}"
+                for name, other in zip(list(presets)[1:], others, strict=True)
+                if (value := getattr(getattr(other, topic.name), leaf.name)) != default
+            )
             text = f"{leaf.metadata['help']} (default {_text(default)}{differs})"
             group.add_argument(
                 *names,
@@ -109,13 +122,12 @@ def _kind(default: Any, choices: tuple[str, ...] | None) -> dict[str, Any]:
     return {"type": type(default), "metavar": type(default).__name__.upper()[0]}
 
 
-def recipe_from(arguments: argparse.Namespace, dataset: str) -> Recipe:
-    """The preset that `arguments.preset` names, with the flags that were given put in.
+def recipe_from(arguments: argparse.Namespace, recipe: Recipe) -> Recipe:
+    """`recipe` with the flags that were given put in.
 
     Raises:
-        UserError: a value is out of range, or a flag has the wrong number of values.
+        SettingError: a value is out of range, or a flag has the wrong number of values.
     """
-    recipe = PRESETS[dataset][arguments.preset]
     given: dict[str, Any] = {}
     for topic in fields(recipe):
         config = getattr(recipe, topic.name)
@@ -126,8 +138,7 @@ def recipe_from(arguments: argparse.Namespace, dataset: str) -> Recipe:
             if isinstance(default, tuple):
                 value = tuple(value) * len(default) if len(value) == 1 else tuple(value)
                 if len(value) != len(default):
-                    flag = "--" + leaf.name.replace("_", "-")
-                    raise UserError(f"{flag} takes one value or {len(default)}, got {len(value)}")
+                    raise SettingError(f"{{{leaf.name}}} takes one value or {len(default)}, got {len(value)}")
             given[leaf.name] = value
     return recipe.override(given)
 
@@ -154,16 +165,3 @@ def minutes(text: str) -> float:
     if not 0 <= value < float("inf"):
         raise ValueError
     return value
-
-
-def stages_from(text: str, allowed: Sequence[str]) -> list[str]:
-    """`1,camera,2` to a list, in order.
-
-    Raises:
-        UserError: an unknown stage, or none.
-    """
-    asked = [part.strip() for part in text.split(",") if part.strip()]
-    wrong = [part for part in asked if part not in allowed]
-    if wrong or not asked:
-        raise UserError(f"--stages {text!r}: choose from {', '.join(allowed)}, separated by commas")
-    return [stage for stage in allowed if stage in asked]

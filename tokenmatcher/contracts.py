@@ -3,19 +3,23 @@
 Conventions, everywhere in the package:
     label -1       an outlier, left out of the epoch's training
     CSR pair       `indptr` (N+1,) and `indices` (E,): row i owns indices[indptr[i]:indptr[i+1]]
-    Sizes          N images, K clusters, E edges, R row clusters, C column clusters
+    partner -1     a cluster without one
+    Sizes          N images, K clusters, E edges, P pairs
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 OUTLIER = -1
+NO_PARTNER = -1
 
 
 class Modality(str, Enum):
@@ -32,15 +36,25 @@ class Modality(str, Enum):
         return self.value
 
 
-def _require(condition: object, message: str) -> None:
+def require(condition: object, message: str) -> None:
+    """A value that cannot be is refused when it is made.
+
+    Raises:
+        ValueError: `message`.
+    """
     if not condition:
         raise ValueError(message)
 
 
-def _integers(values: np.ndarray, name: str) -> np.ndarray:
+def integers(values: np.ndarray, name: str) -> np.ndarray:
+    """`values` as a read-only (N,) int64 array.
+
+    Raises:
+        ValueError: they are not one-dimensional, or no whole numbers.
+    """
     array = np.asarray(values)
-    _require(array.ndim == 1, f"{name} must be one-dimensional, got shape {array.shape}")
-    _require(array.size == 0 or np.issubdtype(array.dtype, np.integer), f"{name} must be integers, got {array.dtype}")
+    require(array.ndim == 1, f"{name} must be one-dimensional, got shape {array.shape}")
+    require(array.size == 0 or np.issubdtype(array.dtype, np.integer), f"{name} must be integers, got {array.dtype}")
     array = np.ascontiguousarray(array, dtype=np.int64)
     array.setflags(write=False)
     return array
@@ -63,10 +77,10 @@ class PseudoLabels:
     labels: np.ndarray
 
     def __post_init__(self) -> None:
-        labels = _integers(self.labels, "labels")
-        _require(labels.size == 0 or labels.min() >= OUTLIER, "labels must be -1 or larger")
+        labels = integers(self.labels, "labels")
+        require(labels.size == 0 or labels.min() >= OUTLIER, "labels must be -1 or larger")
         present = np.unique(labels[labels != OUTLIER])
-        _require(np.array_equal(present, np.arange(present.size)), "cluster numbers must be 0..K-1 without gaps")
+        require(np.array_equal(present, np.arange(present.size)), "cluster numbers must be 0..K-1 without gaps")
         object.__setattr__(self, "labels", labels)
 
     def __len__(self) -> int:
@@ -90,19 +104,19 @@ class Neighbours:
     num_targets: int
 
     def __post_init__(self) -> None:
-        indptr, indices = _integers(self.indptr, "indptr"), _integers(self.indices, "indices")
-        _require(indptr.size >= 1 and indptr[0] == 0, "indptr must start with 0")
-        _require((np.diff(indptr) >= 0).all(), "indptr must not fall")
-        _require(indptr[-1] == indices.size, f"indptr ends at {indptr[-1]}, but there are {indices.size} indices")
+        indptr, indices = integers(self.indptr, "indptr"), integers(self.indices, "indices")
+        require(indptr.size >= 1 and indptr[0] == 0, "indptr must start with 0")
+        require((np.diff(indptr) >= 0).all(), "indptr must not fall")
+        require(indptr[-1] == indices.size, f"indptr ends at {indptr[-1]}, but there are {indices.size} indices")
         if indices.size:
-            _require(
+            require(
                 indices.min() >= 0 and indices.max() < self.num_targets,
                 f"indices must lie in 0..{self.num_targets - 1}",
             )
         rising = np.diff(indices) > 0
         row_starts = indptr[1:-1]
         rising[row_starts[(row_starts > 0) & (row_starts < indices.size)] - 1] = True
-        _require(rising.all(), "a row's indices must be ascending and distinct")
+        require(rising.all(), "a row's indices must be ascending and distinct")
         object.__setattr__(self, "indptr", indptr)
         object.__setattr__(self, "indices", indices)
 
@@ -137,58 +151,92 @@ class Neighbours:
 
 @dataclass(frozen=True, eq=False)
 class ClusterMatch:
-    """Which visible cluster is which infrared one.
+    """Which visible cluster is which infrared one, from a matcher.
 
-    Rows are the clusters of `row_modality`, the modality with more of them; columns the other's.
-    `column_of_row` (R,) int64: the column each row was given in phase one.
-    `rows_of_column`: per column its rows **in order of assignment**; phase one's first, then, for
-    columns that phase one left empty, those of phase two.
-    `capacity`: the largest number of rows a column may hold within a phase.
+    partner: for each modality, (K,) int64: of each of its clusters the one of the other modality, -1 for none.
+    fused: (P, 2) int64 pairs (a, b) of clusters of the modality `larger` that are one person split in two, in an order
+        that homogeneous fusion reads as "a is pulled to b" in even epochs and the other way in odd ones.
+    facts: what the matcher has to say, for the log.
     """
 
-    row_modality: Modality
-    column_of_row: np.ndarray
-    rows_of_column: tuple[tuple[int, ...], ...]
-    capacity: int
+    partner: Mapping[Modality, np.ndarray]
+    fused: np.ndarray = field(default_factory=lambda: np.empty((0, 2), dtype=np.int64))
+    facts: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        columns = _integers(self.column_of_row, "column_of_row")
-        num_columns = len(self.rows_of_column)
-        _require(columns.size >= num_columns, "rows must be the modality with more clusters")
-        _require(
-            columns.size == 0 or (columns.min() >= 0 and columns.max() < num_columns),
-            f"every row needs a column in 0..{num_columns - 1}",
+        require(set(self.partner) == set(Modality), "a match is of both modalities")
+        partner = {m: integers(self.partner[m], f"partners of {m} clusters") for m in Modality}
+        for m, found in partner.items():
+            most = len(partner[m.other])
+            require(
+                found.size == 0 or (found.min() >= NO_PARTNER and found.max() < most),
+                f"partners of {m} clusters must lie in -1..{most - 1}",
+            )
+        object.__setattr__(self, "partner", partner)
+        fused = np.asarray(self.fused, dtype=np.int64).reshape(-1, 2)
+        require(
+            fused.size == 0 or (fused.min() >= 0 and fused.max() < len(partner[self.larger])),
+            f"fused clusters must lie in 0..{len(partner[self.larger]) - 1}",
         )
-        first = np.bincount(columns, minlength=num_columns)
-        for column, rows in enumerate(self.rows_of_column):
-            _require(len(rows) > 0, f"column {column} has no row")
-            _require(len(set(rows)) == len(rows), f"column {column} holds a row twice")
-            _require(len(rows) <= self.capacity, f"column {column} holds more than {self.capacity} rows")
-            _require(min(rows) >= 0 and max(rows) < columns.size, f"column {column} holds a row that is none")
-            if first[column]:
-                _require(
-                    sorted(rows) == np.flatnonzero(columns == column).tolist(),
-                    f"column {column} disagrees with column_of_row",
-                )
-        object.__setattr__(self, "column_of_row", columns)
+        require(len(np.unique(fused)) == fused.size, "a cluster is fused twice")
+        object.__setattr__(self, "fused", fused)
 
     @property
-    def num_rows(self) -> int:
-        return int(self.column_of_row.size)
+    def larger(self) -> Modality:
+        """The modality with more clusters; of equals visible."""
+        more = len(self.partner[Modality.VISIBLE]) >= len(self.partner[Modality.INFRARED])
+        return Modality.VISIBLE if more else Modality.INFRARED
 
-    @property
-    def num_columns(self) -> int:
-        return len(self.rows_of_column)
 
-    def first_match(self, modality: Modality) -> np.ndarray:
-        """(K,) for each cluster of `modality`, the cluster of the other one that it was given first."""
-        if modality is self.row_modality:
-            return self.column_of_row
-        return np.array([rows[0] for rows in self.rows_of_column], dtype=np.int64)
+@dataclass
+class EpochRecord:
+    """What one epoch of a run did: for the log, and for every listener.
 
-    def fused_pairs(self) -> np.ndarray:
-        """(P, 2) int64 row clusters (a, b), in order of assignment, that share a column in phase one
-        with nobody else: one person split in two."""
-        filled = np.bincount(self.column_of_row, minlength=self.num_columns)
-        pairs = [self.rows_of_column[column] for column in np.flatnonzero(filled == 2)]
-        return np.array(pairs, dtype=np.int64).reshape(-1, 2)
+    place: which stage, in the log's words: {"stage": "1"} or {"stage": "camera", "camera": 3}.
+    epoch: within its stage, from 0.
+    seconds: of each phase.
+    labels: by modality, clusters, outliers and, by the true identities, adjusted Rand index (ari) and normalised
+        mutual information (nmi).
+    facts: what the method has to say, by topic.
+    notes: what was unlike the usual, in words.
+    losses: mean of each term over the steps in which it occurred, unweighted; `total` weighted. None: not trained.
+    gradient: mean norm.
+    scores: by protocol, where it was tested.
+    """
+
+    place: Mapping[str, str | int]
+    epoch: int
+    seconds: dict[str, float] = field(default_factory=dict)
+    labels: dict[str, dict[str, float]] = field(default_factory=dict)
+    facts: dict[str, Any] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    lr: float | None = None
+    losses: dict[str, float] | None = None
+    gradient: float | None = None
+    images_per_second: float | None = None
+    scores: dict[str, dict[str, Any]] = field(default_factory=dict)
+    _since: float = field(default_factory=time.perf_counter)
+
+    def lap(self, phase: str) -> None:
+        """A phase is over."""
+        now = time.perf_counter()
+        self.seconds[phase] = round(now - self._since, 3)
+        self._since = now
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON; what there is not is left out."""
+        trained = {
+            name: value
+            for name in ("lr", "losses", "gradient", "images_per_second")
+            if (value := getattr(self, name)) is not None
+        }
+        return {
+            **self.place,
+            "epoch": self.epoch,
+            "seconds": self.seconds,
+            "labels": self.labels,
+            **self.facts,
+            "notes": self.notes,
+            **trained,
+            **({"scores": self.scores} if self.scores else {}),
+        }

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from tokenmatcher.runtime import to_device
+from tokenmatcher.machine import to_device
 
 
 def occurrence_rounds(targets: np.ndarray) -> list[np.ndarray]:

@@ -1,7 +1,7 @@
-"""The recipes that there are, by data set and name.
+"""The recipes that there are, by method, data set and name.
 
-`PRESETS["sysu"]["paper"]` and `PRESETS["regdb"]["paper"]` are the paper's; the `"demo"` ones are for rendered people on
-a laptop.
+`preset("sysu", "paper")` and `preset("regdb", "paper")` are the paper's; the "demo" ones are for rendered people on a
+laptop.
 
 Paper, SYSU-MM01:  sh run_train_sysu.sh    all-search rank-1 65.07, mAP 62.79 (the authors' figures)
 Paper, RegDB:      sh run_train_regdb.sh   visible to infrared rank-1 92.96, mAP 86.32 (the authors' figures)
@@ -9,9 +9,11 @@ Paper, RegDB:      sh run_train_regdb.sh   visible to infrared rank-1 92.96, mAP
 
 from __future__ import annotations
 
+from tokenmatcher.errors import SettingError
+from tokenmatcher.methods.numbers import TokenMatcherRecipe
 from tokenmatcher.recipe import Recipe
 
-PAPER_SYSU = Recipe()
+PAPER_SYSU = TokenMatcherRecipe()
 
 PAPER_REGDB = PAPER_SYSU.override(
     {
@@ -66,10 +68,38 @@ _DEMO = {
     "camera_keep_from": 0,
 }
 
-PRESETS: dict[str, dict[str, Recipe]] = {
+Presets = dict[str, dict[str, Recipe]]
+"""By data set and name."""
+
+TOKENMATCHER: Presets = {
     "sysu": {"paper": PAPER_SYSU, "demo": PAPER_SYSU.override(_DEMO)},
-    "regdb": {
-        "paper": PAPER_REGDB,
-        "demo": PAPER_REGDB.override({**_DEMO, "num_tokens": 4, "votes": 4}),
-    },
+    "regdb": {"paper": PAPER_REGDB, "demo": PAPER_REGDB.override({**_DEMO, "num_tokens": 4, "votes": 4})},
 }
+PRESETS: dict[str, Presets] = {"tokenmatcher": TOKENMATCHER}
+
+
+def preset(dataset: str, name: str, method: str = "tokenmatcher") -> Recipe:
+    """A built-in method's recipe.
+
+    Raises:
+        SettingError: there is no such method, data set or name.
+    """
+    return chosen(PRESETS[method], dataset, name)
+
+
+def chosen(presets: Presets, dataset: str, name: str) -> Recipe:
+    """One of a method's presets.
+
+    Raises:
+        SettingError: there is none of that name for that data set.
+    """
+    names = presets.get(dataset, {})
+    if name not in names:
+        known = ", ".join(names) or "none"
+        raise SettingError(
+            "{preset} {name}: for data set {dataset_name} there is {known}",
+            name=name,
+            dataset_name=dataset,
+            known=known,
+        )
+    return names[name]

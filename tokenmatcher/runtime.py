@@ -1,4 +1,4 @@
-"""Devices, seeds, and files that are whole or not there."""
+"""Seeds, and files that are whole or not there."""
 
 from __future__ import annotations
 
@@ -15,51 +15,8 @@ from typing import Any, BinaryIO
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from tokenmatcher.errors import UserError
-
-HALVES = {"bf16": torch.bfloat16, "fp16": torch.float16}
-
-
-def choose_device(name: str, number: int = 0) -> torch.device:
-    """`auto` takes the GPU where there is one; `number` says which of several.
-
-    Raises:
-        UserError: `cuda` was asked for and there is none.
-    """
-    if name == "cuda" and not torch.cuda.is_available():
-        raise UserError("--device cuda: no CUDA device is visible to PyTorch")
-    if name == "cpu" or not torch.cuda.is_available():
-        return torch.device("cpu")
-    return torch.device("cuda", number)
-
-
-def choose_precision(name: str, device: torch.device) -> str:
-    """`auto` is bf16 on a GPU, where it is several times faster, and fp32 on the CPU, where it is not."""
-    return ("bf16" if device.type == "cuda" else "fp32") if name == "auto" else name
-
-
-def autocast(device: torch.device, precision: str) -> torch.autocast:
-    """The backbone's arithmetic: "fp32" as it is; "bf16", "fp16" matrix products and convolutions in halves."""
-    return torch.autocast(device.type, HALVES.get(precision), enabled=precision in HALVES)
-
-
-def to_device(values: Tensor | np.ndarray, device: torch.device) -> Tensor:
-    """`values` on `device`; a GPU gets them from pinned memory, so that neither side waits for the copy."""
-    found = torch.from_numpy(values) if isinstance(values, np.ndarray) else values
-    if device.type != "cuda" or found.is_cuda:
-        return found.to(device)
-    return found.pin_memory().to(device, non_blocking=True)
-
-
-def make_deterministic() -> None:
-    """The same bits every time on a GPU, too, at some cost in speed; an operation that cannot is an error.
-
-    To be called before anything runs on the GPU.
-    """
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS's condition for it
-    torch.use_deterministic_algorithms(True)
+from tokenmatcher.errors import SettingError
 
 
 class Randomness:
@@ -151,13 +108,16 @@ def only_one(folder: Path) -> Iterator[None]:
         folder.mkdir(parents=True, exist_ok=True)
         file = path.open("a+", encoding="utf-8")
     except OSError as error:
-        raise UserError(f"--logs-dir {folder}: cannot be written to ({error})") from None
+        raise SettingError("{logs_dir} {folder}: cannot be written to ({error})", folder=folder, error=error) from None
     with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             file.seek(0)
-            raise UserError(f"--logs-dir {folder}: another run writes here ({file.read().strip()})") from None
+            holder = file.read().strip()
+            raise SettingError(
+                "{logs_dir} {folder}: another run writes here ({holder})", folder=folder, holder=holder
+            ) from None
         file.truncate(0)
         file.write(f"process {os.getpid()} on {platform.node()}, since {datetime.now():%Y-%m-%d %H:%M:%S}\n")
         file.flush()

@@ -53,7 +53,7 @@ def demand(done, *statuses):
 def rendered(folder):
     """A tiny SYSU-MM01 of rendered people with its training copy."""
     people = shlex.split("--train-ids 8 --test-ids 5 --seed 3 --workers 1")
-    demand(python("-m", "tokenmatcher.data.people", "sysu", "--out", folder, *people), 0)
+    demand(python("-m", "tokenmatcher.people", "sysu", "--out", folder, *people), 0)
     demand(python("prepare_sysu.py", "--data-dir", folder), 0)
     return folder
 

@@ -5,9 +5,10 @@ from PIL import Image
 from rounding import product
 
 from tokenmatcher.contracts import ImageRecord, Modality
-from tokenmatcher.data.protocols import Benchmark, Protocol, Trial
+from tokenmatcher.datasets.protocols import Benchmark, Protocol, Trial
 from tokenmatcher.evaluation import evaluate as module
 from tokenmatcher.evaluation.evaluate import Evaluator
+from tokenmatcher.machine import Machine
 
 
 class Flat(torch.nn.Module):
@@ -42,14 +43,12 @@ def test_each_image_is_embedded_once_and_scored_by_every_trial(benchmark, tmp_pa
     embedded = []
     real = module.extract
 
-    def counting(model, store, modality, **named):
-        embedded.append((modality, len(store)))
-        return real(model, store, modality, **named)
+    def counting(embedder, store, machine):
+        embedded.append((embedder.modality, len(store)))
+        return real(embedder, store, machine)
 
     monkeypatch.setattr(module, "extract", counting)
-    evaluate = Evaluator(
-        benchmark, height=16, width=8, store_dir=tmp_path / "store", device=torch.device("cpu"), progress=False
-    )
+    evaluate = Evaluator(benchmark, Machine(), height=16, width=8, store_dir=tmp_path / "store")
     scores = evaluate(Flat())
     assert sorted(embedded) == [(Modality.INFRARED, 4), (Modality.VISIBLE, 8)]
     assert scores["all"]["rank1"] == 1.0

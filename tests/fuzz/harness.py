@@ -25,10 +25,10 @@ from PIL import Image
 from trees import regdb_tree, sysu_tree
 
 from tokenmatcher.cli import run
-from tokenmatcher.data.prepare import prepare_regdb, prepare_sysu
-from tokenmatcher.data.protocols import regdb_benchmark, sysu_benchmark
-from tokenmatcher.data.records import read_ids, read_training, sysu_images
-from tokenmatcher.data.store import ImageStore
+from tokenmatcher.datasets.prepare import prepare_regdb, prepare_sysu
+from tokenmatcher.datasets.protocols import regdb_benchmark, sysu_benchmark
+from tokenmatcher.datasets.records import read_ids, read_training, sysu_images
+from tokenmatcher.images.store import ImageStore
 
 NOBODY, SECONDS = 65534, 600  # a case takes a tenth of a second
 SIZE = {"height": 16, "width": 8, "interpolation": "bilinear", "progress": False}

@@ -11,9 +11,9 @@ from small import RUN_RECIPE, SMALL, small_run
 
 from tokenmatcher.contracts import Modality
 from tokenmatcher.errors import UserError
-from tokenmatcher.model.backbone import TokenViT
-from tokenmatcher.model.digest import DIGEST, digest_of
-from tokenmatcher.model.weights import load_model, to_pretrained_layout
+from tokenmatcher.models.backbone import TokenViT
+from tokenmatcher.models.digest import DIGEST, digest_of
+from tokenmatcher.models.weights import load_model, to_pretrained_layout
 from tokenmatcher.training import checkpoint
 from tokenmatcher.training.stages import train
 
@@ -139,7 +139,7 @@ GIANTS = """
 import resource, sys, torch
 from pathlib import Path
 from tokenmatcher.errors import UserError
-from tokenmatcher.model.weights import load_model
+from tokenmatcher.models.weights import load_model
 
 torch.set_num_threads(1)  # each reserves addresses
 load_model(sys.argv[1])

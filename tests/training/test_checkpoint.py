@@ -5,8 +5,8 @@ import torch
 from small import SMALL_RECIPE as RECIPE
 
 from tokenmatcher.errors import UserError
-from tokenmatcher.model.backbone import TokenViT
-from tokenmatcher.model.weights import load_model
+from tokenmatcher.models.backbone import TokenViT
+from tokenmatcher.models.weights import load_model
 from tokenmatcher.training import checkpoint
 
 

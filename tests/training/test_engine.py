@@ -7,8 +7,8 @@ from rounding import U, assert_near, layers
 from small import SMALL
 
 from tokenmatcher.contracts import Modality, PseudoLabels
-from tokenmatcher.data.batches import Batch
-from tokenmatcher.model.backbone import TokenViT
+from tokenmatcher.images.batches import Batch
+from tokenmatcher.models.backbone import TokenViT
 from tokenmatcher.presets import PRESETS
 from tokenmatcher.training.engine import (
     GRADIENT,

@@ -11,7 +11,7 @@ from small import RUN_RECIPE, small_run
 
 from tokenmatcher.contracts import Modality
 from tokenmatcher.errors import UserError
-from tokenmatcher.model.weights import load_model
+from tokenmatcher.models.weights import load_model
 from tokenmatcher.training.checkpoint import as_before
 from tokenmatcher.training.stages import train
 

@@ -8,8 +8,8 @@ import torch
 from small import RUN_RECIPE, small_run
 
 from tokenmatcher.contracts import Modality, PseudoLabels
-from tokenmatcher.data.batches import make_batches, plan_joint_epoch
-from tokenmatcher.model.digest import digest_of
+from tokenmatcher.images.batches import make_batches, plan_joint_epoch
+from tokenmatcher.models.digest import digest_of
 from tokenmatcher.training import checkpoint
 from tokenmatcher.training.epoch import MIDWAY
 from tokenmatcher.training.stages import train

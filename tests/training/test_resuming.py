@@ -5,7 +5,7 @@ from damage import flip_a_weight
 from small import SMALL_RECIPE as RECIPE
 
 from tokenmatcher.errors import UserError
-from tokenmatcher.model.backbone import TokenViT
+from tokenmatcher.models.backbone import TokenViT
 from tokenmatcher.training import checkpoint
 from tokenmatcher.training.resuming import checkpoint_to_resume, clear_leftovers
 

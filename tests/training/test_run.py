@@ -5,7 +5,7 @@ import torch
 from small import RUN_RECIPE, small_run
 
 from tokenmatcher.contracts import Modality, PseudoLabels
-from tokenmatcher.data.store import ImageStore
+from tokenmatcher.images.store import ImageStore
 from tokenmatcher.training import camera_stage, stages
 from tokenmatcher.training import run as module
 from tokenmatcher.training.stages import train

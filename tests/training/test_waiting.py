@@ -10,12 +10,12 @@ from torch.nn import functional
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from tokenmatcher.contracts import Modality, Neighbours, PseudoLabels
-from tokenmatcher.data.augment import Augmenter
-from tokenmatcher.data.batches import make_batches
-from tokenmatcher.data.images import ImageSet
-from tokenmatcher.data.store import ImageStore
+from tokenmatcher.images.augment import Augmenter
+from tokenmatcher.images.batches import make_batches
+from tokenmatcher.images.sets import ImageSet
+from tokenmatcher.images.store import ImageStore
 from tokenmatcher.mining.matching import match_clusters
-from tokenmatcher.model.backbone import TokenViT
+from tokenmatcher.models.backbone import TokenViT
 from tokenmatcher.training.engine import make_optimizer, train_step
 from tokenmatcher.training.objectives import ContrastObjective, JointObjective
 from tokenmatcher.training.targets import ContrastTargets, JointTargets

@@ -7,10 +7,12 @@ Legend: N images, K clusters.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 
-from tokenmatcher.contracts import OUTLIER, ClusterMatch, Modality, Neighbours, PseudoLabels
+from tokenmatcher.contracts import NO_PARTNER, OUTLIER, ClusterMatch, Modality, Neighbours, PseudoLabels
 
 
 def clustering_agreement(labels: PseudoLabels, identities: np.ndarray) -> dict[str, float]:
@@ -32,13 +34,17 @@ def majority_identities(labels: PseudoLabels, identities: np.ndarray) -> np.ndar
 
 
 def right_matches(
-    match: ClusterMatch, labels: dict[Modality, PseudoLabels], identities: dict[Modality, np.ndarray]
+    match: ClusterMatch, labels: Mapping[Modality, PseudoLabels], identities: Mapping[Modality, np.ndarray]
 ) -> float:
-    """Share of row clusters whose majority identity is also that of the column given to them."""
-    rows, columns = match.row_modality, match.row_modality.other
-    of_row = majority_identities(labels[rows], identities[rows])
-    of_column = majority_identities(labels[columns], identities[columns])
-    return float((of_row == of_column[match.column_of_row]).mean())
+    """Of the clusters of the larger modality that have a partner, the share whose majority identity is also their
+    partner's (nan where none has one)."""
+    own, other = match.larger, match.larger.other
+    partner = match.partner[own]
+    matched = partner != NO_PARTNER
+    of_own = majority_identities(labels[own], identities[own])
+    of_other = majority_identities(labels[other], identities[other])
+    right = of_own[matched] == of_other[partner[matched]]
+    return float(right.mean()) if right.size else float("nan")
 
 
 def neighbour_quality(

@@ -10,16 +10,15 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from tokenmatcher.contracts import Modality
-from tokenmatcher.data.images import ImageSet
-from tokenmatcher.data.protocols import Benchmark, Protocol
-from tokenmatcher.distributed import ALONE, Team
+from tokenmatcher.datasets.protocols import Benchmark, Protocol
 from tokenmatcher.evaluation.metrics import cross_modality_scores, mean_scores
-from tokenmatcher.model.backbone import TokenViT
-from tokenmatcher.model.features import extract
+from tokenmatcher.images.sets import ImageSet
+from tokenmatcher.machine import Machine
+from tokenmatcher.models.backbone import TokenViT
+from tokenmatcher.models.embedder import Embedder, extract
 
 TEST_INTERPOLATION = "lanczos"
 
@@ -30,22 +29,15 @@ class Evaluator:
     def __init__(
         self,
         benchmark: Benchmark,
+        machine: Machine,
         *,
         height: int,
         width: int,
         store_dir: Path,
-        device: torch.device,
-        progress: bool = True,
-        team: Team = ALONE,
-        precision: str = "fp32",
         suffix: str = "",
     ) -> None:
         """`suffix` tells the stores of splits apart that lie in one `store_dir`."""
-        self.benchmark = benchmark
-        self.precision = precision
-        self.team = team
-        self.device = device
-        self.progress = progress
+        self.benchmark, self.machine = benchmark, machine
         self.rows = {
             modality: np.flatnonzero([record.modality is modality for record in benchmark.images])
             for modality in Modality
@@ -59,31 +51,24 @@ class Evaluator:
                 height=height,
                 width=width,
                 interpolation=TEST_INTERPOLATION,
-                progress=progress,
+                progress=machine.progress,
             )
             for modality, rows in self.rows.items()
         }
 
-    def features(self, model: TokenViT) -> Tensor:
+    def features(self, network: TokenViT) -> Tensor:
         """(N, T*D) unit features of the benchmark's images, on the CPU."""
-        everything = torch.empty(len(self.benchmark.images), model.config.num_tokens * model.config.embed_dim)
+        found = {}
+        for modality, images in self.sets.items():
+            found[modality] = extract(Embedder(network, modality, unit=True), images.store, self.machine).cpu()
+        everything = torch.empty(len(self.benchmark.images), found[Modality.VISIBLE].shape[1])
         for modality, rows in self.rows.items():
-            store = self.sets[modality].store
-            found = extract(
-                model,
-                store,
-                modality,
-                device=self.device,
-                progress=self.progress,
-                team=self.team,
-                precision=self.precision,
-            )
-            everything[torch.from_numpy(rows)] = F.normalize(found, dim=1).cpu()
+            everything[torch.from_numpy(rows)] = found[modality]
         return everything
 
-    def __call__(self, model: TokenViT) -> dict[str, dict[str, Any]]:
+    def __call__(self, network: TokenViT) -> dict[str, dict[str, Any]]:
         """By protocol: rank1, rank5, rank10, rank20, mAP, mINP as fractions, means over the `trials` beside them."""
-        features = self.features(model)
+        features = self.features(network)
         return {protocol.name: self._score(protocol, features) for protocol in self.benchmark.protocols}
 
     def _score(self, protocol: Protocol, features: Tensor) -> dict[str, Any]:

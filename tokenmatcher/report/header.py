@@ -3,52 +3,57 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 
 import numpy as np
 import torch
 
 from tokenmatcher.contracts import Modality
-from tokenmatcher.data.images import ImageSet
-from tokenmatcher.presets import PRESETS
+from tokenmatcher.datasets.base import Dataset
+from tokenmatcher.images.sets import ImageSet
+from tokenmatcher.machine import Machine
 from tokenmatcher.recipe import Recipe
-from tokenmatcher.report.departures import departures
 from tokenmatcher.report.tables import table
 from tokenmatcher.version import __version__
 
-TITLES = {"sysu": "SYSU-MM01", "regdb": "RegDB"}
-# identities, visible and infrared images of the real training sets
-EXPECTED = {"sysu": (395, 22_258, 11_909), "regdb": (206, 2_060, 2_060)}
-
 
 def run_header(
-    dataset: str,
+    dataset: Dataset,
     trial: int | None,
     recipe: Recipe,
-    sets: dict[Modality, ImageSet],
-    device: torch.device,
+    images: Mapping[Modality, ImageSet],
+    machine: Machine,
     stages: Sequence[str],
     *,
-    precision: str,
     seed: int,
-    processes: int = 1,
+    paper: Recipe | None,
+    departures: Sequence[str],
 ) -> str:
-    """Some lines of text; `precision` is the backbone's."""
-    name = TITLES[dataset] + (f" trial {trial}" if trial else "")
-    cuda = device.type == "cuda"
-    where = torch.cuda.get_device_name(device) if cuda else f"CPU, {torch.get_num_threads()} threads"
-    if processes > 1:
-        where = f"{processes} processes, the first on {where}"
+    """Some lines of text.
+
+    Args:
+        paper: the published numbers on this data set; None: there are none.
+        departures: where the method and the data set depart from the published code.
+    """
+    name = dataset.title + (f" trial {trial}" if trial else "")
+    cuda = machine.device.type == "cuda"
+    where = torch.cuda.get_device_name(machine.device) if cuda else f"CPU, {torch.get_num_threads()} threads"
+    if machine.team.size > 1:
+        where = f"{machine.team.size} processes, the first on {where}"
     lines = [
         f"TokenMatcher {__version__}, {name}, stages {', '.join(stages)}, {where}, "
-        f"PyTorch {torch.__version__}, Python {platform.python_version()}, seed {seed}, backbone in {precision}",
-        _found(dataset, sets),
+        f"PyTorch {torch.__version__}, Python {platform.python_version()}, seed {seed}, "
+        f"backbone in {machine.precision}",
+        _found(dataset, images),
     ]
-    differences = recipe.differences(PRESETS[dataset]["paper"])
-    lines.append("differs from the paper's recipe in: " + ("; ".join(differences) if differences else "nothing"))
-    lines.append('departs from the published code (README.md, "Closest to the published run"):')
-    lines += [f"  {text}" for text in departures(recipe, dataset, precision)]
+    if paper is not None:
+        differences = "; ".join(recipe.differences(paper)) or "nothing"
+        lines.append(f"differs from the paper's recipe in: {differences}")
+    all_departures = [*departures, *(["the backbone works in bfloat16"] if machine.precision == "bf16" else [])]
+    if all_departures:
+        lines.append('departs from the published code (README.md, "Closest to the published run"):')
+        lines += [f"  {text}" for text in all_departures]
     lines.append("configuration:")
     for topic in fields(recipe):
         config = getattr(recipe, topic.name)
@@ -57,19 +62,18 @@ def run_header(
     return "\n".join(lines)
 
 
-def _found(dataset: str, sets: dict[Modality, ImageSet]) -> str:
-    identities, visible, infrared = EXPECTED[dataset]
-    expected = {Modality.VISIBLE: visible, Modality.INFRARED: infrared}
+def _found(dataset: Dataset, images: Mapping[Modality, ImageSet]) -> str:
+    size = dataset.size
     rows, differs = [], False
-    for modality, images in sets.items():
-        cameras, counts = np.unique(images.cameras, return_counts=True)
-        found = len(np.unique(images.identities))
-        differs |= (found, len(images)) != (identities, expected[modality])
+    for modality, own in images.items():
+        cameras, counts = np.unique(own.cameras, return_counts=True)
+        found = len(np.unique(own.identities))
+        real = ("", "") if size is None else (f" ({size.identities})", f" ({size.images[modality]})")
+        differs |= size is not None and (found, len(own)) != (size.identities, size.images[modality])
         per_camera = " ".join(f"cam{camera}:{count}" for camera, count in zip(cameras, counts, strict=True))
-        rows.append([modality.value, f"{found} ({identities})", f"{len(images)} ({expected[modality]})", per_camera])
-    text = table(["training", "identities (real set)", "images (real set)", "by camera"], rows)
+        rows.append([modality.value, f"{found}{real[0]}", f"{len(own)}{real[1]}", per_camera])
+    beside = " (real set)" if size is not None else ""
+    text = table(["training", f"identities{beside}", f"images{beside}", "by camera"], rows)
     if differs:
-        text += (
-            f"\nnote: this is not the whole {TITLES[dataset]} training set; scores do not compare with published ones"
-        )
+        text += f"\nnote: this is not the whole {dataset.title} training set; scores do not compare with published ones"
     return text

@@ -9,7 +9,9 @@ from typing import Any
 
 from tqdm import tqdm
 
-from tokenmatcher.errors import UserError, shown
+from tokenmatcher.contracts import EpochRecord
+from tokenmatcher.errors import SettingError, UserError, shown
+from tokenmatcher.listeners import Listener
 
 
 def _plain(value: Any) -> Any:
@@ -23,49 +25,54 @@ def _plain(value: Any) -> Any:
     return value
 
 
-class RunLog:
-    """Appends to the two files in `folder`; a resumed run cuts the JSON lines back to where its checkpoint was written,
-    while `log.txt` keeps what was said.
+class Console(Listener):
+    """Lines for people, on the terminal and in `log.txt` of `folder`.
 
     Args:
         silent: write nothing, for processes whose run another one writes about.
     """
 
     def __init__(self, folder: Path, *, silent: bool = False) -> None:
-        self.silent = silent
-        self.text, self.lines = folder / "log.txt", folder / "log.jsonl"
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            for path in (self.text, self.lines):
-                path.touch()
-        except OSError as error:
-            raise UserError(f"--logs-dir {folder}: cannot be written to ({error})") from None
-
-    def position(self) -> int:
-        """Bytes of JSON lines so far."""
-        return self.lines.stat().st_size
-
-    def cut(self, position: int) -> None:
-        """Forget the epochs written after `position`: they are about to be done again."""
-        if self.silent:
-            return
-        with self.lines.open("r+b") as file:
-            file.truncate(min(position, self.position()))
+        self.silent, self.text = silent, folder / "log.txt"
+        if not silent:
+            _begun(self.text)
 
     def say(self, text: str) -> None:
-        """A line for people."""
+        """Anything."""
         if self.silent:
             return
         text = "\n".join(map(shown, text.split("\n")))
         tqdm.write(text)
         _append(self.text, text)
 
-    def epoch(self, entry: dict[str, Any]) -> None:
-        """One epoch: a summary line for people and the whole entry as JSON."""
-        if self.silent:
-            return
-        self.say(summary(entry))
-        _append(self.lines, json.dumps(_plain(entry)))
+    def on_epoch(self, record: EpochRecord) -> None:
+        self.say(summary(record.to_dict()))
+
+
+class JsonLines(Listener):
+    """A JSON line an epoch, in `log.jsonl` of `folder`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.lines = folder / "log.jsonl"
+        _begun(self.lines)
+
+    def on_resume(self, records: int) -> None:
+        kept = self.lines.read_bytes().splitlines(keepends=True)[:records]
+        with self.lines.open("r+b") as file:
+            file.truncate(sum(map(len, kept)))
+
+    def on_epoch(self, record: EpochRecord) -> None:
+        _append(self.lines, json.dumps(_plain(record.to_dict())))
+
+
+def _begun(path: Path) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    except OSError as error:
+        raise SettingError(
+            "{logs_dir} {folder}: cannot be written to ({error})", folder=path.parent, error=error
+        ) from None
 
 
 def _append(path: Path, line: str) -> None:
@@ -86,8 +93,8 @@ def summary(entry: dict[str, Any]) -> str:
         )
     if "match" in entry:
         match = entry["match"]
-        raised = f", capacity raised to {match['capacity']}" if match["raised"] else ""
-        parts.append(f"ratio {match['ratio']:.2f}{raised}, matches right {match['right']:.2f}")
+        raised = f", capacity raised to {match['capacity']}" if match.get("raised") else ""
+        parts.append(f"ratio {match['ratio']:.2f}{raised}, matches right {_number(match['right'])}")
         found = ", ".join(
             f"{way} {q['per_image']:.1f} ({_number(q['precision'])})" for way, q in entry["neighbours"].items()
         )

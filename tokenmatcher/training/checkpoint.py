@@ -1,6 +1,6 @@
 """Checkpoints: one file holds all that is needed to test and to go on.
 
-Layout: {"format": "tokenmatcher", "version": 2, "dataset", "trial", "recipe", "model", "note",
+Layout: {"format": "tokenmatcher", "version": 2, "method", "dataset", "trial", "recipe", "model", "note",
 "scores", "run", "digest"}; `run` is absent in files that only serve for testing. Everything is a tensor, a
 number, a string, or a container of these, so that PyTorch's safe loader reads it.
 """
@@ -8,56 +8,88 @@ number, a string, or a container of these, so that PyTorch's safe loader reads i
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from tokenmatcher.distributed import ALONE, Team
 from tokenmatcher.errors import UserError
-from tokenmatcher.model.digest import DIGEST, check_digest, digest_of
-from tokenmatcher.model.files import load_file
-from tokenmatcher.model.weights import FORMAT, VERSION
+from tokenmatcher.models.digest import DIGEST, check_digest, digest_of
+from tokenmatcher.models.files import load_file
+from tokenmatcher.models.weights import FORMAT, VERSION
 from tokenmatcher.recipe import Recipe
 from tokenmatcher.runtime import replacing
 
+LAST, BEST = "last.pt", "best.pt"
 
-def save(
-    path: Path,
-    *,
-    dataset: str,
-    trial: int | None,
-    recipe: Recipe,
-    model: torch.nn.Module,
-    note: str,
-    scores: dict[str, Any] | None = None,
-    run: dict[str, Any] | None = None,
-    keep: int = 0,
-) -> None:
-    """Write a checkpoint; it is whole or not there.
 
-    Args:
-        note: what this is, in words a person reads ("stage 2, epoch 50, last").
-        run: what `Run` needs to go on.
-        keep: files of before that are kept beside it, see `runtime.before`.
+@dataclass(frozen=True)
+class RunFolder:
+    """Where a run keeps its checkpoints, and what stands in all of them.
+
+    keep: former last.pt that are kept beside the newest, see `runtime.before`.
     """
-    content = {
-        "format": FORMAT,
-        "version": VERSION,
-        "dataset": dataset,
-        "trial": trial,
-        "recipe": recipe.to_dict(),
-        "model": model.state_dict(),
-        "note": note,
-        "scores": scores,
-    }
-    if run is not None:
-        content["run"] = run
-    content[DIGEST] = digest_of(content)
-    try:
-        with replacing(path, keep=keep) as file:
-            torch.save(content, file)
-    except OSError as error:
-        raise UserError(f"{path}: cannot be written ({error}); a file that was there is untouched") from None
+
+    path: Path
+    method: str
+    dataset: str
+    trial: int | None
+    recipe: Recipe
+    keep: int = 1
+    team: Team = ALONE
+
+    def of(self, stage: str) -> Path:
+        """Where a stage keeps its own."""
+        return stage_folder(self.path, stage)
+
+    def save(
+        self,
+        path: Path,
+        model: torch.nn.Module,
+        note: str,
+        *,
+        scores: dict[str, Any] | None = None,
+        run: dict[str, Any] | None = None,
+    ) -> None:
+        """Write a checkpoint; it is whole or not there. The team's first process does it.
+
+        Args:
+            note: what this is, in words a person reads ("stage 2, epoch 50, last").
+            run: what training needs to go on.
+
+        Raises:
+            UserError: it cannot be written.
+        """
+        self.team.decide(lambda: self._save(path, model, note, scores, run))
+
+    def _save(
+        self, path: Path, model: torch.nn.Module, note: str, scores: dict[str, Any] | None, run: dict[str, Any] | None
+    ) -> None:
+        content = {
+            "format": FORMAT,
+            "version": VERSION,
+            "method": self.method,
+            "dataset": self.dataset,
+            "trial": self.trial,
+            "recipe": self.recipe.to_dict(),
+            "model": model.state_dict(),
+            "note": note,
+            "scores": scores,
+            **({} if run is None else {"run": run}),
+        }
+        content[DIGEST] = digest_of(content)
+        try:
+            with replacing(path, keep=self.keep if path.name == LAST else 0) as file:
+                torch.save(content, file)
+        except OSError as error:
+            raise UserError(f"{path}: cannot be written ({error}); a file that was there is untouched") from None
+
+
+def stage_folder(folder: Path, stage: str) -> Path:
+    """Where a stage of the run in `folder` keeps its checkpoints: stages that are numbers lie in `stage1`, ..."""
+    return folder / (f"stage{stage}" if stage.isdigit() else stage)
 
 
 def read(path: Path, *, for_training: bool = True) -> dict[str, Any]:
@@ -79,14 +111,14 @@ def read(path: Path, *, for_training: bool = True) -> dict[str, Any]:
 
 def as_before(path: Path, recipe: Recipe, given: Collection[str]) -> tuple[Recipe, list[str]]:
     """`recipe` for a run that goes on from `path`: numbers that came in after the first checkpoints were written stay
-    what they were in that file, or meant when it was written, unless their flag was `given`. With notes on those that
+    what they were in that file, or meant when it was written, unless they were `given`. With notes on those that
     this changes.
 
     Raises:
         UserError: no configuration in the file.
     """
     try:
-        saved = Recipe.from_dict(load_file(path, mapped=True)["recipe"])
+        saved = type(recipe).from_dict(load_file(path, mapped=True)["recipe"])
     except (LookupError, UserError) as error:
         raise UserError(f"{path}: {error}") from None
     kept = recipe.override({name: value for name, value in saved.latecomers().items() if name not in given})

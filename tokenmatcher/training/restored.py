@@ -11,8 +11,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tokenmatcher.contracts import OUTLIER, Modality
-
 # By kind of optimiser: what it gathers of each parameter.
 GATHERED = {"sgd": {"momentum_buffer"}, "adamw": {"step", "exp_avg", "exp_avg_sq"}}
 
@@ -47,29 +45,18 @@ def check_optimizer(state: Any, parameters: Sequence[Tensor], kind: str) -> None
             raise ValueError("optimiser: no step done")
 
 
-def check_run(run: Any, counts: Mapping[Modality, int]) -> None:
-    """The `run` part of a checkpoint between epochs, but its optimiser, weights and generators.
+def check_run(run: Any, parts: int) -> None:
+    """The `run` part of a checkpoint between epochs, but its optimiser, weights, generators and the method's state.
 
     Args:
-        counts: images of each modality.
+        parts: stages that the method has of that name.
     """
-    if not isinstance(run, dict) or run.get("stage") not in ("1", "camera", "2"):
+    if parts == 0:
         raise ValueError("stage")
-    in_camera = run["stage"] == "camera"
-    for name in ("epoch", "log_position", *(("camera",) if in_camera else ())):
+    for name in ("part", "epoch", "records"):
         if type(run.get(name)) is not int or run[name] < 0:
             raise ValueError(name)
+    if run["part"] > parts:
+        raise ValueError("part")
     if type(run.get("best")) not in (int, float) or not abs(run["best"]) <= 2:
         raise ValueError("best")
-    local = run.get("local_labels")
-    if local is None:
-        if in_camera:
-            raise ValueError("no local labels")
-        return
-    if not isinstance(local, dict):
-        raise ValueError("local labels")
-    for modality, count in counts.items():
-        labels: Any = local.get(modality.value)
-        check_tensor(labels, torch.empty(count, dtype=torch.int64), f"local labels of {modality}")
-        if count and int(labels.min()) < OUTLIER:
-            raise ValueError(f"local labels of {modality}")

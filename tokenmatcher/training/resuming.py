@@ -1,19 +1,29 @@
-"""Which checkpoint a run goes on from."""
+"""Which checkpoint a run goes on from, and how it takes it up.
+
+A checkpoint's `run` part: `stage` and `part` (which of the stages of that name), `epoch` (the next one), `optimizer`,
+`best`, `method` (its own state), `records` (epochs told of), `random`, `seed`, `images` (counts), and where the weights
+are not the stage's product `start`, those that it started from.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-from tokenmatcher.errors import UserError
-from tokenmatcher.recipe import STAGES
+from tokenmatcher.errors import SettingError, UserError
+from tokenmatcher.models.weights import TRAINING_ONLY
 from tokenmatcher.runtime import before
 from tokenmatcher.training import checkpoint
-from tokenmatcher.training.epoch import BLAMED, MIDWAY
-from tokenmatcher.training.run import BEST, LAST, stage_folder
+from tokenmatcher.training.checkpoint import BEST, LAST, stage_folder
+from tokenmatcher.training.midway import BLAMED, MIDWAY
+from tokenmatcher.training.restored import check_optimizer, check_run, check_tensors
+from tokenmatcher.training.trainer import Position, Trainer
 
 
-def checkpoint_to_resume(asked: str | None, folder: Path, stages: Sequence[str]) -> tuple[Path | None, list[str]]:
+def checkpoint_to_resume(
+    asked: str | None, folder: Path, names: Sequence[str], wanted: Sequence[str]
+) -> tuple[Path | None, list[str]]:
     """The checkpoint to continue, None for a fresh run, and warnings.
 
     `auto` takes the newest that is whole: a stage's last.pt, then the ones kept from before, then the stage
@@ -22,25 +32,28 @@ def checkpoint_to_resume(asked: str | None, folder: Path, stages: Sequence[str])
     Args:
         asked: `auto`, a file, or None.
         folder: of the run.
-        stages: to be done, in order.
+        names: of all stages, in order.
+        wanted: those to be done.
 
     Raises:
         UserError: a fresh run would overwrite another's checkpoints, or checkpoints are there and all damaged.
     """
-    of_stage = {stage: _kept(stage_folder(folder, stage) / LAST) for stage in STAGES}
+    of_stage = {name: _kept(stage_folder(folder, name) / LAST) for name in names}
     elsewhere = asked not in (None, "auto") and not Path(str(asked)).resolve().is_relative_to(folder.resolve())
     if asked is None or elsewhere:
-        begun = [stage_folder(folder, stage) / MIDWAY for stage in stages]
-        if taken := [path for stage in stages for path in of_stage[stage]] + [path for path in begun if path.is_file()]:
-            raise UserError(f"{taken[0]} is there already: continue with --resume auto, or choose another --logs-dir")
+        begun = [stage_folder(folder, name) / MIDWAY for name in wanted]
+        if taken := [path for name in wanted for path in of_stage[name]] + [path for path in begun if path.is_file()]:
+            raise SettingError(
+                "{path} is there already: continue with {resume} auto, or choose another {logs_dir}", path=taken[0]
+            )
     if asked is not None and asked != "auto":
         checkpoint.read(Path(asked))
         return Path(asked), []
     if asked is None:
-        of_stage = {stage: of_stage[stage] for stage in STAGES[: STAGES.index(stages[0])]}
+        of_stage = {name: of_stage[name] for name in names[: names.index(wanted[0])]}
     warnings: list[str] = []
-    for stage in reversed(of_stage):
-        for path in of_stage[stage]:
+    for name in reversed(of_stage):
+        for path in of_stage[name]:
             try:
                 checkpoint.read(path)
             except UserError as error:
@@ -52,9 +65,9 @@ def checkpoint_to_resume(asked: str | None, folder: Path, stages: Sequence[str])
     return None, []
 
 
-def clear_leftovers(folder: Path) -> None:
+def clear_leftovers(folder: Path, names: Sequence[str]) -> None:
     """Remove what a run that was killed while it wrote a file of `folder` left of it. Nobody else may write there."""
-    for place in (folder, *(stage_folder(folder, stage) for stage in STAGES)):
+    for place in (folder, *(stage_folder(folder, name) for name in names)):
         for name in (LAST, BEST, MIDWAY, "config.json", BLAMED):
             for left in place.glob(f"{name}.*.tmp"):
                 left.unlink(missing_ok=True)
@@ -69,3 +82,86 @@ def _kept(path: Path) -> list[Path]:
         found.append(older)
         age += 1
     return found
+
+
+def take_up(trainer: Trainer, path: Path) -> list[str]:
+    """Go on from a checkpoint of this method, network and images; returns what is to be said about it.
+
+    Raises:
+        UserError: the file is no such checkpoint.
+    """
+    content = checkpoint.read(path)
+    try:
+        return _take_up(trainer, path, content)
+    except (LookupError, TypeError, ValueError, AttributeError, RuntimeError, ArithmeticError) as error:
+        raise UserError(f"{path}: not a checkpoint that training can be continued from ({error!r})") from None
+
+
+def _take_up(trainer: Trainer, path: Path, content: dict[str, Any]) -> list[str]:
+    """Check everything, then change everything."""
+    method, folder, network = trainer.method, trainer.folder, trainer.network
+    recipe = method.recipe
+    if content.get("method", "tokenmatcher") != folder.method:
+        raise SettingError("{path}: was trained by {method} {own}", path=path, own=content["method"])
+    saved = type(recipe).from_dict(content["recipe"])
+    if "stage" not in content["run"]:
+        raise SettingError("{path}: a save within an epoch, which {resume} auto takes up by itself", path=path)
+    run = as_now(content["run"], folder.path / "log.jsonl")
+    changeable = {name: getattr(recipe.model, name) for name in TRAINING_ONLY}
+    if saved.override(changeable).model != recipe.model:
+        raise UserError(f"{path}: its network differs from the one asked for; give the flags it was trained with")
+    if (content["dataset"], content["trial"]) != (folder.dataset, folder.trial):
+        raise UserError(f"{path}: was trained on {content['dataset']}, trial {content['trial']}")
+    if run["images"] != {m.value: len(images) for m, images in trainer.images.items()}:
+        raise UserError(f"{path}: was trained on other images: {run['images']}")
+    parts = [number for number, stage in enumerate(trainer.stages) if stage.name == run["stage"]]
+    check_run(run, len(parts))  # raises where there are none
+    for name, weights in (("model", content["model"]), *((("start", run["start"]),) if "start" in run else ())):
+        check_tensors(weights, network.state_dict(), name)
+    if run["optimizer"] is not None:
+        trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
+        check_optimizer(run["optimizer"], trained, recipe.schedule.optimizer)
+    inside = path.resolve().is_relative_to(folder.path.resolve())
+    drawn = trainer.random.state()
+    trainer.random.restore(run["random"])
+    try:
+        method.restore(run["method"])
+    except BaseException:
+        trainer.random.restore(drawn)
+        raise
+    network.load_state_dict(content["model"])
+    trainer.position = Position(parts[0] + run["part"], run["epoch"], run["optimizer"], run["best"])
+    trainer.records = run["records"] if inside else 0
+    if "start" in run:
+        trainer.start.keep(run["stage"], run["start"])
+    if not inside:
+        trainer.start.elsewhere = path
+    said = [f"note: since that checkpoint changed: {change}" for change in recipe.differences(saved)]
+    if run["seed"] != trainer.random.seed:
+        said.append(f"note: goes on with the random numbers of seed {run['seed']}")
+    return said
+
+
+def as_now(run: dict[str, Any], log: Path) -> dict[str, Any]:
+    """The `run` part of a checkpoint of before version 0.2, whose stages were TokenMatcher's three, in today's words.
+
+    Args:
+        log: the run's log.jsonl, in bytes of which such a checkpoint says how far it had come.
+    """
+    if "method" in run:
+        return run
+    kept = ("stage", "epoch", "random", "seed", "images", *(("start",) if "start" in run else ()))
+    in_camera = run["stage"] == "camera"
+    silhouette = float(run["best"]) if in_camera else -2.0
+    position = run["log_position"]
+    if type(position) is not int or position < 0:
+        raise ValueError("log_position")
+    told = log.read_bytes()[:position].count(b"\n") if log.is_file() else 0
+    return {
+        **{name: run[name] for name in kept},
+        "part": run["camera"] if in_camera else 0,
+        "optimizer": run["optimizer"],
+        "best": -1.0 if in_camera else run["best"],
+        "method": {"local_labels": run["local_labels"], "silhouette": silhouette},
+        "records": told,
+    }

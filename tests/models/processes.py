@@ -1,0 +1,69 @@
+"""Some steps of training in double precision, by as many processes as there are.
+
+python [-m torch.distributed.run …] tests/doubled.py tests/models/processes.py OUT GROUPS…
+"""
+
+import sys
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from tokenmatcher.contracts import Modality, PseudoLabels
+from tokenmatcher.distributed import started_team
+from tokenmatcher.images.augment import Augmenter
+from tokenmatcher.images.batches import make_batches
+from tokenmatcher.images.sets import ImageSet
+from tokenmatcher.images.store import ImageStore
+from tokenmatcher.models.backbone import TokenViT
+from tokenmatcher.models.norms import spread_groups
+from tokenmatcher.presets import PRESETS
+from tokenmatcher.training.engine import Losses, make_optimizer, set_learning_rate, train_epoch
+from tokenmatcher.training.objectives import ContrastObjective
+from tokenmatcher.training.targets import ContrastTargets
+
+STEPS, PEOPLE, SHOTS = 3, 4, 4
+RECIPE = PRESETS["sysu"]["demo"].override(
+    {
+        "height": 32, "width": 16, "patch_size": 8, "stem_channels": 4, "embed_dim": 16, "depth": 2, "num_heads": 2,
+        "drop_path": 0.3, "batch_size": 16, "num_instances": 4, "optimizer": "sgd",
+    }
+)  # fmt: skip
+
+
+def trained(team, groups):
+    """The weights, statistics and losses after some steps from fixed labels on fixed pictures."""
+    recipe = RECIPE.override({"bn_groups": groups})
+    torch.manual_seed(0)
+    model = TokenViT(recipe.model)
+    spread_groups(model, groups, team)
+    count, cpu = PEOPLE * SHOTS, torch.device("cpu")
+    labels = np.repeat(np.arange(PEOPLE), SHOTS)
+    sets, plans, centroids = {}, {}, {}
+    for modality in Modality:
+        store = ImageStore(torch.randint(256, (count, 3, 32, 16), dtype=torch.uint8))
+        sets[modality] = ImageSet(modality, store, np.ones(count), labels, ())
+        half = 2 if modality is Modality.VISIBLE else 1
+        plans[modality] = np.stack([np.random.default_rng(s).permutation(count)[: count // half] for s in range(STEPS)])
+        centroids[modality] = F.normalize(torch.randn(PEOPLE, recipe.model.num_tokens * recipe.model.embed_dim), dim=1)
+    targets = ContrastTargets({m: PseudoLabels(labels) for m in Modality}, centroids)
+    augmenter = Augmenter(recipe.data, (32, 16), torch.Generator().manual_seed(0))
+    batches = make_batches(
+        sets, plans, augmenter, cpu, twins=True, jitter_plain=True, depth_branches=len(model.depth_modules), team=team
+    )
+    optimizer, losses = make_optimizer(model, recipe.schedule), Losses()
+    set_learning_rate(optimizer, 1e-2)
+    train_epoch(
+        team.trained(model), ContrastObjective(targets, recipe.losses), batches, optimizer,
+        steps=STEPS, title="", progress=False, team=team, losses=losses,
+    )  # fmt: skip
+    everywhere = team.join_objects([value.double().sum().item() for value in model.state_dict().values()])
+    assert all(sums == everywhere[0] for sums in everywhere), "all processes end with the same weights and statistics"
+    return {"model": model.state_dict(), "total": torch.stack([step["total"] for step in losses.steps])}
+
+
+if __name__ == "__main__":
+    with started_team("cpu") as team:
+        results = {int(groups): trained(team, int(groups)) for groups in sys.argv[2:]}
+        if team.leads:
+            torch.save(results, sys.argv[1])

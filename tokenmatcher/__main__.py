@@ -1,0 +1,59 @@
+"""`tokenmatcher COMMAND ...`, also `python -m tokenmatcher COMMAND ...`."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+
+from tokenmatcher.cli import run
+from tokenmatcher.datasets import DATASETS
+from tokenmatcher.errors import UserError
+
+# Each takes a data set, and has a module of its name in `tokenmatcher.commands`.
+COMMANDS = {
+    "prepare": "write the training copy of a raw data set, and count what is there",
+    "train": "train a method on a data set",
+    "test": "score a checkpoint by a data set's protocol",
+}
+PEOPLE = "draw rendered people in a data set's layout"
+
+
+def usage() -> str:
+    """What there is."""
+    names = "|".join(kind.name for kind in DATASETS)
+    lines = [f"usage: tokenmatcher COMMAND ... (each with --help)\n\ndata sets: {names}\n"]
+    lines += [f"  {command + ' DATASET':<18}{text}" for command, text in COMMANDS.items()]
+    return "\n".join([*lines, f"  {'people':<18}{PEOPLE}"])
+
+
+def main() -> None:
+    """Hand the rest of the line to a command.
+
+    Raises:
+        UserError: there is no such command, or it names no data set.
+    """
+    words = sys.argv[1:]
+    if not words or words[0] in ("-h", "--help"):
+        print(usage())
+        return
+    command, *rest = words
+    if command == "people":
+        from tokenmatcher.people.__main__ import main as people
+
+        people(rest)
+        return
+    if command not in COMMANDS:
+        raise UserError(f"{command}: no such command; there are {', '.join([*COMMANDS, 'people'])}")
+    if not rest or rest[0] in ("-h", "--help"):
+        print(f"usage: tokenmatcher {command} DATASET ...\n\n{COMMANDS[command]}\n\n{usage().splitlines()[2]}")
+        return
+    import_module(f"tokenmatcher.commands.{command}").main(*[rest[0]], rest[1:])
+
+
+def entry() -> None:
+    """The console script."""
+    run(main)
+
+
+if __name__ == "__main__":
+    entry()

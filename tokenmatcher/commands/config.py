@@ -1,0 +1,79 @@
+"""`config.json`: what a run leaves, and what `--config` starts one from."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tokenmatcher.errors import SettingError, UserError
+from tokenmatcher.recipe import Recipe
+from tokenmatcher.runtime import replacing
+
+RUN_FLAGS = (
+    "method", "matcher", "listener", "preset", "data_dir", "pretrained_path", "stages", "trial", "device", "precision",
+    "compile", "recompute", "deterministic", "seed", "resume",
+)  # fmt: skip
+NOT_AGAIN = ("resume", "dataset")  # of a file's flags, those that another run does not take over
+
+
+@dataclass(frozen=True)
+class Config:
+    """run: flags. groups: numbers of the recipe, by group and name; any may be left out."""
+
+    run: dict[str, Any]
+    groups: dict[str, dict[str, Any]]
+
+    @classmethod
+    def read(cls, path: Path, dataset: str) -> Config:
+        """A file for a run on `dataset`.
+
+        Raises:
+            SettingError: it is not there, no JSON, of another data set, or holds a flag that there is not.
+        """
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise SettingError("{config} {path}: cannot be read ({error})", path=path, error=error) from None
+        run = content.pop("run", {}) if isinstance(content, dict) else None
+        if not isinstance(run, dict) or not all(isinstance(group, dict) for group in content.values()):
+            raise SettingError("{config} {path}: no configuration", path=path)
+        if run.get("dataset", dataset) != dataset:
+            raise SettingError("{config} {path}: of data set {other}", path=path, other=run["dataset"])
+        if unknown := sorted(run.keys() - {*RUN_FLAGS, *NOT_AGAIN}):
+            raise SettingError("{config} {path}: 'run' has no {unknown}", path=path, unknown=", ".join(unknown))
+        flags = {name: value for name, value in run.items() if name not in NOT_AGAIN}
+        truths = {"True": True, "False": False}  # as versions before 0.2 wrote them
+        return cls({name: truths.get(str(value), value) for name, value in flags.items()}, content)
+
+    def put_into(self, recipe: Recipe) -> Recipe:
+        """`recipe` with the file's numbers.
+
+        Raises:
+            UserError: it has no such number, or one is out of range.
+        """
+        values = recipe.to_dict()
+        for name, group in self.groups.items():
+            values[name] = {**values.get(name, {}), **group}
+        return type(recipe).from_dict(values)
+
+    def leaves(self) -> set[str]:
+        """The numbers that the file names."""
+        return {name for group in self.groups.values() for name in group}
+
+
+def write_config(folder: Path, given: argparse.Namespace, dataset: str, recipe: Recipe) -> None:
+    """Leave `config.json` in a run's folder.
+
+    Raises:
+        UserError: it cannot be written.
+    """
+    flags = {name: getattr(given, name) for name in RUN_FLAGS if getattr(given, name, None) not in (None, [])}
+    run = {"dataset": dataset, **{name: str(v) if isinstance(v, Path) else v for name, v in flags.items()}}
+    try:
+        with replacing(folder / "config.json") as file:
+            file.write(json.dumps({"run": run, **recipe.to_dict()}, indent=1).encode() + b"\n")
+    except OSError as error:
+        raise UserError(f"{folder / 'config.json'}: cannot be written ({error})") from None

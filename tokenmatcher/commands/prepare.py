@@ -1,0 +1,26 @@
+"""`tokenmatcher prepare`, `prepare_sysu.py`, `prepare_regdb.py`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from tokenmatcher.cli import Parser
+from tokenmatcher.datasets import find_dataset
+
+
+def main(dataset: str, arguments: Sequence[str] | None = None) -> None:
+    """Write what training reads into the raw tree's folder, and print what was found there.
+
+    Raises:
+        UserError: the tree is not as it should be; nothing is half-written.
+    """
+    data = find_dataset(dataset)
+    parser = Parser(f"Write {data.title}'s training copy into its folder and print what was found there.")
+    parser.add_argument(
+        "--data-dir",
+        type=Path,
+        default=Path("data") / data.name,
+        help="folder of the raw data set (default %(default)s)",
+    )
+    print(data.prepare(parser.parse_args(arguments).data_dir).table())

@@ -1,0 +1,143 @@
+"""`tokenmatcher train`, `train_sysu.py`, `train_regdb.py`: their flags."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from tokenmatcher.cli import Parser, add_recipe_flags, count, minutes, recipe_from, seed
+from tokenmatcher.commands.config import Config
+from tokenmatcher.datasets import find_dataset
+from tokenmatcher.datasets.base import Dataset
+from tokenmatcher.doors import METHODS, find_method
+from tokenmatcher.presets import PRESETS, Presets, chosen
+
+PRETRAINED = {"paper": Path("pretrained/vit_base_ics_cfs_lup.pth"), "demo": Path("pretrained/demo_vit.pth")}
+
+
+def parser_for(dataset: Dataset, presets: Presets, method: str) -> Parser:
+    """All flags of training by a method on a data set."""
+    names = list(presets.get(dataset.name, {}))
+    parser = Parser(
+        f"Train {method} on {dataset.title}. Sources of the numbers: [P] paper, [C] published code, [D] ours."
+    )
+    group = parser.add_argument_group("run")
+    group.add_argument(
+        "--data-dir",
+        type=Path,
+        default=Path("data") / dataset.name,
+        help="data set with its training copy (default %(default)s)",
+    )
+    group.add_argument(
+        "--logs-dir", type=Path, default=Path("logs") / dataset.name, help="logs and checkpoints (default %(default)s)"
+    )
+    group.add_argument(
+        "--store-dir", type=Path, help="decoded images, 5 GB for SYSU-MM01 at 384x128 (default DATA_DIR/store)"
+    )
+    group.add_argument(
+        "--method",
+        default=method,
+        metavar="NAME|FILE.py",
+        help=f"one of {', '.join(METHODS)}, or a Python file that holds one (default %(default)s)",
+    )
+    group.add_argument(
+        "--matcher",
+        default="greedy",
+        metavar="NAME|FILE.py",
+        help="which visible cluster is which infrared one: a name, or a Python file (default %(default)s)",
+    )
+    group.add_argument(
+        "--listener",
+        action="append",
+        default=[],
+        metavar="FILE.py",
+        help="a Python file that is told what the run does",
+    )
+    group.add_argument(
+        "--preset", choices=names, default=names[0], help="all numbers below at once (default %(default)s)"
+    )
+    group.add_argument(
+        "--config", type=Path, metavar="FILE", help="a config.json that a run has left, or some lines of it; flags win"
+    )
+    group.add_argument(
+        "--pretrained-path",
+        help="start: a self-supervised file, a checkpoint, or 'none' (default by preset: "
+        + ", ".join(f"{preset} {path}" for preset, path in PRETRAINED.items())
+        + ")",
+    )
+    group.add_argument("--stages", help="which of the method's to do, separated by commas (default all)")
+    if dataset.trials is not None:
+        first, last = dataset.trials[0], dataset.trials[-1]
+        group.add_argument(
+            "--trial",
+            type=int,
+            default=first,
+            help=f"split {first} to {last}, each with its own model (default {first})",
+        )
+    group.add_argument(
+        "--resume", help="'auto': continue the run in LOGS_DIR if there is one; or a last.pt to continue"
+    )
+    group.add_argument(
+        "--save-every",
+        type=minutes,
+        default=10.0,
+        metavar="MINUTES",
+        help="save within an epoch, too; 0: after every step (default %(default)s)",
+    )
+    group.add_argument(
+        "--keep",
+        type=count,
+        default=1,
+        metavar="N",
+        help="former last.pt kept for when the newest is damaged (default %(default)s)",
+    )
+    group.add_argument("--device", choices=("auto", "cuda", "cpu"), default="auto", help="(default %(default)s)")
+    group.add_argument(
+        "--precision",
+        choices=("auto", "bf16", "fp32"),
+        default="auto",
+        help="of the network's products; auto: bf16 on a GPU, fp32 on the CPU (default %(default)s)",
+    )
+    group.add_argument("--compile", action="store_true", help="let PyTorch compile the network's training pass")
+    group.add_argument(
+        "--recompute",
+        action="store_true",
+        help="gradient checkpointing: a third slower, fits a 24 GB GPU",
+    )
+    group.add_argument(
+        "--deterministic", action="store_true", help="the same bits every time on a GPU, too; the CPU's always are"
+    )
+    group.add_argument("--seed", type=seed, default=1, help="of all random numbers (default %(default)s)")
+    group.add_argument("--no-progress", action="store_true", help="no progress bars")
+    if names:
+        add_recipe_flags(parser, presets[dataset.name], many_cameras=dataset.many_cameras)
+    return parser
+
+
+def main(dataset: str, arguments: Sequence[str] | None = None) -> None:
+    """Train as the flags say.
+
+    Raises:
+        UserError: anything about flags or files that is not right.
+    """
+    data = find_dataset(dataset)
+    first = Parser("", add_help=False)
+    first.add_argument("--method")
+    first.add_argument("--config", type=Path)
+    asked = first.parse_known_args(arguments)[0]
+    config = Config.read(asked.config, data.name) if asked.config else Config({}, {})
+    method = asked.method or config.run.get("method", "tokenmatcher")
+    presets = PRESETS[method] if method in PRESETS else find_method(method).presets
+    if data.name not in presets:
+        chosen(presets, data.name, "")  # raises
+    parser = parser_for(data, presets, method)
+    parser.set_defaults(**config.run)
+    given: argparse.Namespace = parser.parse_args(arguments)
+    recipe = recipe_from(given, config.put_into(chosen(presets, data.name, given.preset)))
+    trial = data.check_trial(given.trial) if data.trials is not None else None
+    folder = given.logs_dir if trial is None else given.logs_dir / f"trial_{trial}"
+
+    from tokenmatcher.commands.training import train
+
+    train(given, data, recipe, trial, folder, set(vars(given)) | config.leaves())

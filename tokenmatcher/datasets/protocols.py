@@ -1,0 +1,79 @@
+"""The test protocols as data: which images are queries and which the gallery, trial by trial.
+
+An evaluator extracts each image of a `Benchmark` once and picks rows:
+
+    features = extract(benchmark.images)                            # (N, D), unit rows
+    for protocol in benchmark.protocols:
+        for trial in protocol.trials:
+            similarity = features[trial.query] @ features[trial.gallery].T
+            scores = cross_modality_scores(
+                similarity, benchmark.identities[trial.query], benchmark.identities[trial.gallery],
+                benchmark.cameras[trial.query], benchmark.cameras[trial.gallery],
+                excluded_cameras=protocol.excluded_cameras, distinct_identities=protocol.distinct_identities,
+            )
+
+Sizes: N images, Q queries, G gallery images of a trial.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from tokenmatcher.contracts import ImageRecord
+
+
+@dataclass(frozen=True, eq=False)
+class Trial:
+    """One draw: `query` (Q,) and `gallery` (G,) int64 index into the images of the benchmark."""
+
+    query: np.ndarray
+    gallery: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Protocol:
+    """Trials scored by one rule, whose mean is reported; see `cross_modality_scores` for the rule's two parts."""
+
+    name: str
+    trials: tuple[Trial, ...]
+    excluded_cameras: frozenset[tuple[int, int]]
+    distinct_identities: bool
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """Protocols over one set of images, each image in it once."""
+
+    images: tuple[ImageRecord, ...]
+    protocols: tuple[Protocol, ...]
+
+    @cached_property
+    def identities(self) -> np.ndarray:
+        """(N,) int64"""
+        return np.array([record.identity for record in self.images], dtype=np.int64)
+
+    @cached_property
+    def cameras(self) -> np.ndarray:
+        """(N,) int64"""
+        return np.array([record.camera for record in self.images], dtype=np.int64)
+
+
+class ImageIndex:
+    """Numbers images in the order in which they first come."""
+
+    def __init__(self) -> None:
+        self._number: dict[ImageRecord, int] = {}
+
+    @property
+    def images(self) -> tuple[ImageRecord, ...]:
+        return tuple(self._number)
+
+    def of(self, records: Iterable[ImageRecord]) -> np.ndarray:
+        numbers = [self._number.setdefault(record, len(self._number)) for record in records]
+        array = np.array(numbers, dtype=np.int64)
+        array.setflags(write=False)
+        return array

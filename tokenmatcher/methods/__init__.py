@@ -1,0 +1,1 @@
+"""The methods: what an epoch trains towards, a file each."""

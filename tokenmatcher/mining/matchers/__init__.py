@@ -1,0 +1,1 @@
+"""Which visible cluster is which infrared one: a matcher a file."""
