@@ -22,9 +22,9 @@ from tokenmatcher.cli import run
 from tokenmatcher.contracts import Modality
 from tokenmatcher.images.batches import Batch
 from tokenmatcher.models.backbone import TokenViT
-from tokenmatcher.presets import PRESETS
-from tokenmatcher.training.engine import forward, train_step
+from tokenmatcher.presets import preset
 from tokenmatcher.training.objectives import batch_pairs
+from tokenmatcher.training.step import forward, train_step
 
 
 class Pictures(Dataset):
@@ -178,7 +178,7 @@ def _seconds(function, *arguments):
 @torch.inference_mode()
 def inference(batch_sizes=(4, 8, 16, 32)):
     """Images a second of the paper's network and the share of the product's rate that this is."""
-    model = TokenViT(PRESETS["sysu"]["paper"].model).eval()
+    model = TokenViT(preset("sysu", "paper").model).eval()
     rates, rate = {}, product_rate(torch.device("cpu"), torch.float32)
     flop = 2 * macs_per_image(model.config)
     for size in batch_sizes:

@@ -36,14 +36,14 @@ from tokenmatcher.images.sets import ImageSet
 from tokenmatcher.images.store import ImageStore
 from tokenmatcher.mining.clusters import centroids, pseudo_labels
 from tokenmatcher.mining.knn import nearest
-from tokenmatcher.mining.matching import match_clusters
+from tokenmatcher.mining.matchers.greedy import match_clusters
 from tokenmatcher.mining.neighbours import token_neighbours
 from tokenmatcher.models.backbone import TokenViT
-from tokenmatcher.models.features import extract
-from tokenmatcher.presets import PRESETS
+from tokenmatcher.models.embedder import extract
+from tokenmatcher.presets import preset
 from tokenmatcher.report.tables import table
-from tokenmatcher.training.engine import make_optimizer, set_learning_rate, train_step
 from tokenmatcher.training.objectives import ContrastObjective, JointObjective
+from tokenmatcher.training.step import make_optimizer, set_learning_rate, train_step
 from tokenmatcher.training.targets import ContrastTargets, JointTargets, mixed_centroids
 
 PARTS = ("steps", "features", "labels", "neighbours", "matching")
@@ -155,7 +155,7 @@ def objective_of(stage, recipe, labels, random, device):
 
 def steps(dataset, stage, precision, recompute, device):
     """Peak memory of a training step, and what one waits for."""
-    recipe, random = PRESETS[dataset]["paper"], np.random.default_rng(0)
+    recipe, random = preset(dataset, "paper"), np.random.default_rng(0)
     torch.manual_seed(0)
 
     def work():
@@ -223,7 +223,7 @@ def features(device):
     found = {}
     for dataset in IMAGES:
         for precision in ("bf16", "fp32"):
-            recipe = PRESETS[dataset]["paper"]
+            recipe = preset(dataset, "paper")
             model = TokenViT(recipe.model).to(device)
             store = ImageStore(
                 torch.zeros(1, 3, recipe.model.height, recipe.model.width, dtype=torch.uint8).expand(512, -1, -1, -1)
@@ -249,7 +249,7 @@ def labels(device, scale):
 
 def neighbours(device, scale):
     """Peak memory of the token neighbours, visible to infrared and within visible."""
-    config, found = PRESETS["sysu"]["paper"], {}
+    config, found = preset("sysu", "paper"), {}
     sets = {
         m: people(count // scale, 3072, seed).to(device) for seed, (m, (count, _)) in enumerate(IMAGES["sysu"].items())
     }

@@ -30,11 +30,11 @@ from tokenmatcher.images.augment import Augmenter, apply, draw_channels
 from tokenmatcher.images.sets import ImageSet
 from tokenmatcher.losses import token_diversity
 from tokenmatcher.models.weights import load_model
-from tokenmatcher.presets import PRESETS
+from tokenmatcher.people.tracklets import tracklet_contrast
+from tokenmatcher.presets import preset
 from tokenmatcher.report.tables import table
 from tokenmatcher.runtime import Randomness
-from tokenmatcher.training.engine import cosine, make_optimizer, set_learning_rate
-from tokenmatcher.people.tracklets import tracklet_contrast
+from tokenmatcher.training.step import cosine, make_optimizer, set_learning_rate
 
 START = Path("pretrained/demo_vit.pth")
 # identities that the start has not seen: its worlds have other seeds
@@ -86,7 +86,7 @@ def ceiling(data, work, seed):
     kept = work / "scores.json"
     if kept.is_file():
         return json.loads(kept.read_text())
-    recipe, random = PRESETS["sysu"]["demo"], Randomness(seed)
+    recipe, random = preset("sysu", "demo"), Randomness(seed)
     height, width = recipe.model.height, recipe.model.width
     sets = {
         m: ImageSet.load(
@@ -149,7 +149,7 @@ def main():
     if given.part:
         part(given.work, *given.part)
         return
-    result = {"recipe": PRESETS["sysu"]["demo"].to_dict(), "worlds": {}}
+    result = {"recipe": preset("sysu", "demo").to_dict(), "worlds": {}}
     for number, (name, flags) in enumerate(WORLDS.items()):
         seeds = given.seeds if number == 0 else given.seeds[:1]
         runs = {seed: part(given.work, number, seed) for seed in seeds}

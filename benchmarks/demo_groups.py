@@ -13,7 +13,7 @@ from pathlib import Path
 from benchmarks.demo import HEAD, cells, draw_people, part, script, summarise
 from benchmarks.machine import benchmark_parser, write_result
 from tokenmatcher.cli import run
-from tokenmatcher.presets import PRESETS
+from tokenmatcher.presets import preset
 from tokenmatcher.report.tables import table
 from tokenmatcher.training import checkpoint
 
@@ -23,7 +23,7 @@ WORLD = 0  # the demo's own people
 
 def grouped(work, groups, seed):
     """All scores after each stage, of one run."""
-    if groups == PRESETS["sysu"]["demo"].model.bn_groups:
+    if groups == preset("sysu", "demo").model.bn_groups:
         found = part(work, WORLD, seed)
         return {stage: found[f"after stage {stage}"] for stage in "12"}
     data, logs = Path("data/demo"), work / f"groups{groups}_seed{seed}"
@@ -51,7 +51,7 @@ def main():
         result[groups] = {"runs": runs, "summary": summary}
         rows.append([str(groups), *cells(summary["2"])])
     print(table(["groups", *HEAD], rows))
-    write_result(given.out, "demo_groups", {"recipe": PRESETS["sysu"]["demo"].to_dict(), "groups": result})
+    write_result(given.out, "demo_groups", {"recipe": preset("sysu", "demo").to_dict(), "groups": result})
 
 
 if __name__ == "__main__":

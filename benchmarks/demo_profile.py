@@ -18,9 +18,9 @@ from benchmarks.step import DemoSteps
 from tokenmatcher.cli import run
 from tokenmatcher.contracts import Modality
 from tokenmatcher.errors import UserError
-from tokenmatcher.models.features import extract
+from tokenmatcher.models.embedder import extract
 from tokenmatcher.report.tables import table
-from tokenmatcher.training.engine import train_step
+from tokenmatcher.training.step import train_step
 
 STEPS, IMAGES = 6, 512
 KINDS = {

@@ -17,7 +17,7 @@ from benchmarks.step import DemoSteps, PaperSteps
 from tokenmatcher.cli import run
 from tokenmatcher.mining.clusters import pseudo_labels
 from tokenmatcher.report.tables import table
-from tokenmatcher.training.engine import train_step
+from tokenmatcher.training.step import train_step
 
 # name: precision, compiled, recomputed
 WAYS = {

@@ -24,12 +24,12 @@ from benchmarks.machine import benchmark_parser, write_result
 from tokenmatcher.cli import run
 from tokenmatcher.mining.clusters import pseudo_labels
 from tokenmatcher.mining.knn import nearest
-from tokenmatcher.presets import PRESETS
+from tokenmatcher.presets import preset
 from tokenmatcher.report.tables import table
 
 SIZES = {"visible": 22_258, "infrared": 11_909}  # training images of SYSU-MM01
 GROWTH = (5_000, 10_000, 20_000, 40_000, 80_000)
-SETTINGS = {name: getattr(PRESETS["sysu"]["paper"].clusters, name) for name in ("k1", "k2", "eps", "min_samples")}
+SETTINGS = {name: getattr(preset("sysu", "paper").clusters, name) for name in ("k1", "k2", "eps", "min_samples")}
 BLOCK = 1024
 
 

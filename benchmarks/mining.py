@@ -16,12 +16,12 @@ from torch.nn import functional
 from benchmarks.labels import SIZES, people
 from benchmarks.machine import benchmark_parser, write_result
 from tokenmatcher.cli import run
-from tokenmatcher.mining.matching import match_clusters
+from tokenmatcher.mining.matchers.greedy import match_clusters
 from tokenmatcher.mining.neighbours import token_neighbours
-from tokenmatcher.presets import PRESETS
+from tokenmatcher.presets import preset
 from tokenmatcher.report.tables import table
 
-RECIPE = PRESETS["sysu"]["paper"]
+RECIPE = preset("sysu", "paper")
 TOKENS, RATIO, VOTES = RECIPE.model.num_tokens, RECIPE.mining.neighbour_ratio, RECIPE.mining.votes
 BLOCK = 1024
 SPREAD = 0.25  # so that images have neighbours, by the vote of all tokens

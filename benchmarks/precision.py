@@ -30,14 +30,14 @@ from tokenmatcher.errors import UserError
 from tokenmatcher.evaluation.evaluate import Evaluator
 from tokenmatcher.images.augment import normalise, to_float
 from tokenmatcher.mining.clusters import centroids, pseudo_labels
-from tokenmatcher.mining.matching import match_clusters
+from tokenmatcher.mining.matchers.greedy import match_clusters
 from tokenmatcher.mining.neighbours import token_neighbours
 from tokenmatcher.models.backbone import TokenViT
-from tokenmatcher.models.features import embed, extract
+from tokenmatcher.models.embedder import embed, extract
 from tokenmatcher.models.weights import load_model
 from tokenmatcher.people import World, render
-from tokenmatcher.presets import PRESETS
-from tokenmatcher.training.engine import train_step
+from tokenmatcher.presets import preset
+from tokenmatcher.training.step import train_step
 
 CPU = torch.device("cpu")
 PRECISIONS = ("fp32", "bf16", "fp16")
@@ -97,7 +97,7 @@ def demo(checkpoint, data):
     """Each precision beside float32, and one step of training."""
     if not checkpoint.is_file():
         raise UserError(f"{checkpoint}: no such file; sh run_demo.sh makes it")
-    recipe = PRESETS["sysu"]["demo"]
+    recipe = preset("sysu", "demo")
     steps = DemoSteps(1, data_dir=data)
     steps.model.load_state_dict(load_model(checkpoint)[0].state_dict())
     size = {"height": recipe.model.height, "width": recipe.model.width}
@@ -137,7 +137,7 @@ def demo(checkpoint, data):
 def vit_error(count):
     """Relative error of the paper's network, by precision, on `count` rendered people."""
     torch.manual_seed(0)
-    config = replace(PRESETS["sysu"]["paper"].model, bn_groups=1, drop_path=0.0)
+    config = replace(preset("sysu", "paper").model, bn_groups=1, drop_path=0.0)
     model, world = TokenViT(config), World(height=config.height, width=config.width)
     pictures = np.stack([render(world, person, 1 + person % 2, person).transpose(2, 0, 1) for person in range(count)])
     images = torch.from_numpy(pictures)
@@ -153,7 +153,7 @@ def vit_error(count):
 
 def vit_sized(errors, counts, width):
     """Agreement on features by rule, of the paper's width, after errors of the measured size."""
-    recipe, random = PRESETS["sysu"]["paper"], torch.Generator().manual_seed(1)
+    recipe, random = preset("sysu", "paper"), torch.Generator().manual_seed(1)
     everybody = people(sum(counts.values()), width)
     shift = torch.randn(width, generator=random) / width**0.5  # as long as a person
     split = everybody.split([counts[m] for m in Modality])

@@ -10,7 +10,7 @@ from pathlib import Path
 from benchmarks.machine import benchmark_parser, write_result
 from tokenmatcher.cli import run
 from tokenmatcher.errors import UserError
-from tokenmatcher.presets import PRESETS
+from tokenmatcher.presets import preset
 from tokenmatcher.report.tables import table
 
 
@@ -22,7 +22,7 @@ def main():
     if not log.is_file():
         raise UserError(f"{log}: no such file; run sh benchmarks/rehearsal.sh")
     entries = [json.loads(line) for line in log.read_text().splitlines()]
-    paper = PRESETS["sysu"]["paper"]
+    paper = preset("sysu", "paper")
     used = json.loads((given.logs_dir / "config.json").read_text())
     phases, projected = {}, 0.0
     for stage, epochs in (("1", paper.schedule.epochs[0]), ("2", paper.schedule.epochs[1])):

@@ -25,12 +25,12 @@ from tokenmatcher.images.sets import ImageSet
 from tokenmatcher.images.store import ImageStore
 from tokenmatcher.mining.clusters import pseudo_labels
 from tokenmatcher.models.backbone import TokenViT
-from tokenmatcher.models.features import extract
+from tokenmatcher.models.embedder import extract
 from tokenmatcher.models.weights import load_model
-from tokenmatcher.presets import PRESETS
+from tokenmatcher.presets import preset
 from tokenmatcher.runtime import choose_precision
-from tokenmatcher.training.engine import forward, make_optimizer, set_learning_rate
 from tokenmatcher.training.objectives import JointObjective
+from tokenmatcher.training.step import forward, make_optimizer, set_learning_rate
 from tokenmatcher.training.targets import joint_targets
 
 SYSU = {Modality.VISIBLE: (22_258, 600), Modality.INFRARED: (11_909, 430)}  # images, clusters of an epoch
@@ -46,7 +46,7 @@ class DemoSteps:
 
     def __post_init__(self):
         torch.manual_seed(0)
-        self.recipe, rng = PRESETS["sysu"]["demo"], np.random.default_rng(0)
+        self.recipe, rng = preset("sysu", "demo"), np.random.default_rng(0)
         if not self.data_dir.is_dir():
             raise UserError(f"{self.data_dir}: no such folder; sh run_demo.sh makes it")
         self.records = read_training(self.data_dir, "sysu")
@@ -95,7 +95,7 @@ class PaperSteps(DemoSteps):
     """Stage 2 of the paper's recipe on random pictures of SYSU-MM01's number; features and labels by rule."""
 
     def __post_init__(self):
-        self.recipe, rng = PRESETS["sysu"]["paper"], np.random.default_rng(0)
+        self.recipe, rng = preset("sysu", "paper"), np.random.default_rng(0)
         model = self.recipe.model
         torch.manual_seed(0)
         self.model = TokenViT(model).to(self.device)
@@ -152,7 +152,7 @@ def groups_cost(images, repeats, device, precision):
     work = {}
     for groups in (1, 4):
         torch.manual_seed(0)
-        recipe = PRESETS["sysu"]["paper"].override({"bn_groups": groups})
+        recipe = preset("sysu", "paper").override({"bn_groups": groups})
         model = TokenViT(recipe.model).to(device).train()
         optimizer = make_optimizer(model, recipe.schedule)
         set_learning_rate(optimizer, recipe.schedule.lr[1])

@@ -17,7 +17,7 @@ from tokenmatcher.evaluation.evaluate import Evaluator
 from tokenmatcher.evaluation.main import check_writable
 from tokenmatcher.models.backbone import TokenViT
 from tokenmatcher.models.weights import load_model
-from tokenmatcher.presets import PRESETS
+from tokenmatcher.presets import preset
 from tokenmatcher.report.tables import score_table
 from tokenmatcher.runtime import replacing
 from tokenmatcher.training import checkpoint
@@ -33,7 +33,7 @@ class Demo:
 
     def __init__(self, data: Path, logs: Path, seed: int, progress: bool) -> None:
         self.data, self.logs, self.seed, self.progress = data, logs, seed, progress
-        self.config = PRESETS["sysu"]["demo"].model
+        self.config = preset("sysu", "demo").model
         self.scores: dict[str, dict] = {}
         self.since = time.monotonic()
 

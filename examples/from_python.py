@@ -7,19 +7,19 @@ import numpy as np
 import torch
 
 from tokenmatcher import (
-    PRESETS,
     Modality,
     centroids,
     cross_modality_scores,
     embed,
     load_model,
     match_clusters,
+    preset,
     pseudo_labels,
     token_neighbours,
 )
 from tokenmatcher.people import World, render
 
-model, report = load_model("pretrained/demo_vit.pth", config=PRESETS["sysu"]["demo"].model)  # or TokenViT(config)
+model, report = load_model("pretrained/demo_vit.pth", config=preset("sysu", "demo").model)  # or TokenViT(config)
 world, people, shots = World(height=96, width=32), range(12), range(8)
 features, labels = {}, {}
 for modality, camera in ((Modality.VISIBLE, 1), (Modality.INFRARED, 6)):

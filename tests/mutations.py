@@ -65,16 +65,16 @@ def mutations():
         "tests/training/test_resuming.py::test_the_newest_whole_one_is_taken",
     )  # fmt: skip
     yield Mutation(
-        "generators", "saves within an epoch hold the random generators", f"{training}/epoch.py",
-        'run.random.restore(state["random"])', "pass",
+        "generators", "saves within an epoch hold the random generators", f"{training}/midway.py",
+        'trainer.random.restore(state["random"])', "pass",
         f"{e2e}::test_an_epoch_is_gone_on_with_where_it_was_left",
     )  # fmt: skip
     yield Mutation(
-        "memories", "and the memories", f"{training}/epoch.py", "vectors.copy_(saved)", "pass",
+        "memories", "and the memories", f"{training}/midway.py", "vectors.copy_(saved)", "pass",
         f"{e2e}::test_an_epoch_is_gone_on_with_where_it_was_left",
     )  # fmt: skip
     yield Mutation(
-        "optimiser", "and the optimiser", f"{training}/engine.py",
+        "optimiser", "and the optimiser", f"{training}/step.py",
         'optimizer.load_state_dict({**optimizer.state_dict(), "state": state["state"]})', "pass",
         f"{e2e}::test_an_epoch_is_gone_on_with_where_it_was_left",
     )  # fmt: skip
@@ -84,8 +84,8 @@ def mutations():
         "tests/chaos/test_chaos.py::test_a_signal_finishes_the_step_and_saves",
     )  # fmt: skip
     yield Mutation(
-        "log", "a resumed run cuts the log back", f"{training}/run.py",
-        'self.log.cut(run["log_position"])', "pass", f"{e2e}::test_a_damaged_checkpoint_gives_way_to_the_one_before",
+        "log", "a resumed run cuts the log back", "tokenmatcher/report/log.py",
+        "file.truncate(sum(map(len, kept)))", "pass", f"{e2e}::test_a_damaged_checkpoint_gives_way_to_the_one_before",
     )  # fmt: skip
     yield Mutation(
         "full disk", "a full disk is told by file", f"{training}/checkpoint.py",
@@ -94,38 +94,38 @@ def mutations():
         "tests/chaos/test_disk.py",
     )  # fmt: skip
     yield Mutation(
-        "finite", "a loss or gradient that is not finite stops the run", f"{training}/engine.py",
+        "finite", "a loss or gradient that is not finite stops the run", f"{training}/step.py",
         "if not all(finite):", "if False:",
-        "tests/training/test_engine.py::test_a_loss_that_is_not_finite_stops_and_is_named",
+        "tests/training/test_trainer.py::test_a_loss_that_is_not_finite_stops_and_is_named",
     )  # fmt: skip
     yield Mutation(
-        "gradient", "also where only the gradient is", f"{training}/engine.py",
+        "gradient", "also where only the gradient is", f"{training}/step.py",
         '"total": total.detach(), GRADIENT: norm}', '"total": total.detach(), GRADIENT: torch.ones_like(norm)}',
-        "tests/training/test_engine.py::test_a_gradient_that_is_not_finite_stops_and_is_named",
+        "tests/methods/test_degenerate.py::test_a_loss_that_is_not_finite_names_its_images",
     )  # fmt: skip
     yield Mutation(
-        "images", "and names the images of the step", f"{training}/epoch.py", "rows[error.step]", "rows[-1][:0]",
-        "tests/training/test_degenerate.py::test_a_loss_that_is_not_finite_names_its_images",
+        "images", "and names the images of the step", f"{training}/midway.py", "rows[error.step]", "rows[-1][:0]",
+        "tests/methods/test_degenerate.py::test_a_loss_that_is_not_finite_names_its_images",
     )  # fmt: skip
     yield Mutation(
-        "clusters", "fewer than two clusters end in advice", f"{training}/stages.py",
-        "    demand_clusters(found, modality, run.recipe, title)\n", "",
-        "tests/training/test_degenerate.py::test_nothing_to_tell_apart_ends_in_advice",
+        "clusters", "fewer than two clusters end in advice", "tokenmatcher/methods/tokenmatcher.py",
+        '            demand_clusters(labels[m], m, clusters, f"stage {stage} epoch {record.epoch}")\n', "",
+        "tests/methods/test_degenerate.py::test_nothing_to_tell_apart_ends_in_advice",
     )  # fmt: skip
     yield Mutation(
-        "capacity", "lopsided clusterings raise the capacity of matching", "tokenmatcher/mining/matching.py",
+        "capacity", "lopsided clusterings raise the capacity of matching", "tokenmatcher/mining/matchers/greedy.py",
         "capacity = max(capacity, -(-num_rows // num_columns))", "pass",
-        "tests/training/test_degenerate.py::test_lopsided_clusterings_are_trained_on",
+        "tests/methods/test_degenerate.py::test_lopsided_clusterings_are_trained_on",
     )  # fmt: skip
     yield Mutation(
         "neighbours", "images without neighbours leave a term of 0", "tokenmatcher/losses.py",
         "    if len(anchors) == 0:\n        return scores.sum() * 0\n", "",
-        "tests/training/test_degenerate.py::test_no_neighbours_leave_a_term_of_0",
+        "tests/methods/test_degenerate.py::test_no_neighbours_leave_a_term_of_0",
     )  # fmt: skip
     yield Mutation(
-        "camera", "a camera without clusters is left as it is", f"{training}/camera_stage.py",
+        "camera", "a camera without clusters is left as it is", "tokenmatcher/methods/camera.py",
         "if found.num_clusters < 2:", "if False:",
-        "tests/training/test_degenerate.py::test_a_camera_without_clusters_is_left_as_it_is",
+        "tests/methods/test_degenerate.py::test_a_camera_without_clusters_is_left_as_it_is",
     )  # fmt: skip
     yield Mutation(
         "pickle", "no code in checkpoints and starts", "tokenmatcher/models/files.py", "weights_only=True",
@@ -133,11 +133,11 @@ def mutations():
     )  # fmt: skip
     yield Mutation(
         "giant", "a network is compared with the file before it is built", "tokenmatcher/models/weights.py",
-        "    _check_sizes(recipe.model, source)\n", "",
+        "    _check_sizes(own, source)\n", "",
         "tests/fuzz/test_checkpoints.py::test_a_giant_network_is_refused_before_memory_is_taken",
     )  # fmt: skip
     yield Mutation(
-        "root", "list entries stay in the data folder", "tokenmatcher/datasets/records.py",
+        "root", "list entries stay in the data folder", "tokenmatcher/datasets/files.py",
         'return any(path.anchor or ".." in path.parts for path in paths)', "return False",
         "tests/datasets/test_records.py",
     )  # fmt: skip
@@ -156,7 +156,7 @@ def mutations():
         "super().__init__(shown(", "super().__init__((", "tests/fuzz/test_fuzz.py::test_damaged_trees",
     )  # fmt: skip
     yield Mutation(
-        "copy", "the training copy is built beside its place", "tokenmatcher/datasets/prepare.py",
+        "copy", "the training copy is built beside its place", "tokenmatcher/datasets/copy.py",
         "                _clear_leftovers(place)\n    except", "                pass\n    except",
         "tests/datasets/test_prepare.py",
     )  # fmt: skip
@@ -186,8 +186,9 @@ def mutations():
         "tests/models/test_norm_processes.py::test_processes_are_one",
     )  # fmt: skip
     yield Mutation(
-        "same", "all processes have the first one's running statistics", "tokenmatcher/training/engine.py",
-        "    same_statistics(model, team)\n", "", "tests/models/test_norm_processes.py::test_processes_are_one",
+        "same", "all processes have the first one's running statistics", "tokenmatcher/models/norms.py",
+        "                    team.same(buffer)\n", "                    pass\n",
+        "tests/models/test_norm_processes.py::test_processes_are_one",
     )  # fmt: skip
     yield Mutation(
         "formerly", "numbers that came in after a checkpoint mean what was done before",
@@ -211,9 +212,9 @@ def mutations():
         "tests/images/test_augment.py::test_late_jitter_is_the_twins_alone_and_turns_about_the_border_too",
     )  # fmt: skip
     yield Mutation(
-        "clustered", "clustering sees the pictures that were resized for it", "tokenmatcher/training/run.py",
-        "self.sets[modality].clustered,", "self.sets[modality].store,",
-        "tests/training/test_run.py::test_clustering_sees_the_pictures_made_for_it",
+        "clustered", "clustering sees the pictures that were resized for it", "tokenmatcher/training/trainer.py",
+        "self.images[m].clustered", "self.images[m].store",
+        "tests/training/test_trainer.py::test_clustering_sees_the_pictures_made_for_it",
     )  # fmt: skip
 
 

@@ -15,7 +15,9 @@ HANGING = 1800  # seconds after which a script is taken to hang; none of them ne
 # The caller's number of threads, one if there is none: with another number sums come in another order, and whoever
 # compares two runs bit for bit needs the same for both.
 ENVIRONMENT = {"OMP_NUM_THREADS": "1", **os.environ}
-IMPORTED = "tokenmatcher.training.main,tokenmatcher.evaluation.main,tokenmatcher.datasets.prepare,tokenmatcher.people"
+IMPORTED = (
+    "tokenmatcher.commands.training,tokenmatcher.commands.testing,tokenmatcher.commands.prepare,tokenmatcher.people"
+)
 
 
 def call(*arguments, check=True, fresh=False):

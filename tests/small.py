@@ -1,18 +1,25 @@
 """A network small enough to train in a test, and a run of it."""
 
+import json
+
 import numpy as np
 import torch
 
 from tokenmatcher.contracts import Modality
+from tokenmatcher.datasets import find_dataset
 from tokenmatcher.images.sets import ImageSet
 from tokenmatcher.images.store import ImageStore
+from tokenmatcher.machine import Machine
+from tokenmatcher.methods.tokenmatcher import TokenMatcher
+from tokenmatcher.mining.matchers.greedy import match
 from tokenmatcher.models.backbone import TokenViT
-from tokenmatcher.presets import PRESETS
-from tokenmatcher.report.log import RunLog
+from tokenmatcher.presets import preset
+from tokenmatcher.report.log import Console, JsonLines
 from tokenmatcher.runtime import Randomness
-from tokenmatcher.training.run import Run
+from tokenmatcher.training.checkpoint import RunFolder
+from tokenmatcher.training.trainer import Trainer
 
-SMALL_RECIPE = PRESETS["sysu"]["demo"].override(
+SMALL_RECIPE = preset("sysu", "demo").override(
     {"height": 32, "width": 16, "patch_size": 8, "stem_channels": 4, "embed_dim": 16, "depth": 1, "num_heads": 2}
 )
 SMALL = SMALL_RECIPE.model
@@ -26,7 +33,7 @@ RUN_RECIPE = SMALL_RECIPE.override(
 CAMERAS = {Modality.VISIBLE: (1, 2, 4, 5), Modality.INFRARED: (3, 6)}
 
 
-def small_run(folder, count, *, cameras=None, pixels=None, recipe=RUN_RECIPE):
+def small_trainer(folder, count, *, cameras=None, pixels=None, recipe=RUN_RECIPE, kind=TokenMatcher, matcher=match):
     """A run in `folder` that has done nothing yet, on `count` random images of each modality, four of a person; or all
     of the brightness `pixels`."""
     random = Randomness(0)
@@ -37,16 +44,25 @@ def small_run(folder, count, *, cameras=None, pixels=None, recipe=RUN_RECIPE):
         own = np.resize(CAMERAS[modality], len(images)) if cameras is None else cameras[modality]
         paths = tuple(folder / f"{modality}{n}.jpg" for n in range(len(images)))
         sets[modality] = ImageSet(modality, ImageStore(images), own, np.arange(len(images)) // 4, paths)
-    return Run(
-        recipe=recipe,
-        dataset="sysu",
-        trial=None,
-        sets=sets,
-        model=TokenViT(recipe.model),
-        device=torch.device("cpu"),
+    console, lines = Console(folder), JsonLines(folder)
+    lines.on_resume(0)
+    return Trainer(
+        method=kind(recipe, find_dataset("sysu"), sets, Machine(), matcher),
+        images=sets,
+        network=TokenViT(recipe.model),
+        machine=Machine(),
         random=random,
-        folder=folder,
-        log=RunLog(folder),
-        evaluate=None,
-        progress=False,
+        folder=RunFolder(folder, kind.name, "sysu", None, recipe),
+        listeners=[console, lines],
+        say=console.say,
     )
+
+
+def lines_of(trainer):
+    """The epochs in its log.jsonl."""
+    return [json.loads(line) for line in (trainer.folder.path / "log.jsonl").read_text().splitlines()]
+
+
+def said_by(trainer):
+    """Its log.txt."""
+    return (trainer.folder.path / "log.txt").read_text()

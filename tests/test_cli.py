@@ -8,36 +8,42 @@ from functools import cache
 import pytest
 
 from tokenmatcher import cli
-from tokenmatcher.errors import UserError
-from tokenmatcher.evaluation import main as evaluation_main
-from tokenmatcher.evaluation import testing
+from tokenmatcher.commands import config, test, testing, train, training
+from tokenmatcher.datasets import find_dataset
+from tokenmatcher.errors import UserError, flag
 from tokenmatcher.models.backbone import TokenViT
-from tokenmatcher.presets import PRESETS
-from tokenmatcher.training import launch
-from tokenmatcher.training import main as training_main
+from tokenmatcher.presets import TOKENMATCHER, preset
+
+
+def training_parser(dataset="sysu"):
+    return train.parser_for(find_dataset(dataset), TOKENMATCHER, "tokenmatcher")
 
 
 def parse(*words, dataset="sysu"):
-    return training_main.parser_for(dataset).parse_args(list(words))
+    return training_parser(dataset).parse_args(list(words))
+
+
+def recipe_of(*words, dataset="sysu"):
+    given = parse(*words, dataset=dataset)
+    return cli.recipe_from(given, preset(dataset, given.preset))
 
 
 def test_every_field_of_the_preset_is_a_flag():
-    recipe = PRESETS["sysu"]["paper"]
-    text = training_main.parser_for("sysu").format_help()
+    recipe = preset("sysu", "paper")
+    text = training_parser().format_help()
     for topic in fields(recipe):
         for leaf in fields(getattr(recipe, topic.name)):
-            assert "--" + leaf.name.replace("_", "-") in text
+            assert flag(leaf.name) in text
 
 
 def test_flags_change_the_recipe_and_nothing_else():
-    given = parse("--eps", "0.5", "--epochs", "3", "--lr", "0.1", "0.2", "-b", "64", "--jitter-everywhere")
-    recipe = cli.recipe_from(given, "sysu")
-    assert recipe == PRESETS["sysu"]["paper"].override(
+    recipe = recipe_of("--eps", "0.5", "--epochs", "3", "--lr", "0.1", "0.2", "-b", "64", "--jitter-everywhere")
+    assert recipe == preset("sysu", "paper").override(
         {"eps": 0.5, "epochs": (3, 3), "lr": (0.1, 0.2), "batch_size": 64, "jitter_everywhere": True}
     )
-    assert cli.recipe_from(parse(), "sysu") == PRESETS["sysu"]["paper"]
-    assert cli.recipe_from(parse("--preset", "demo"), "sysu") == PRESETS["sysu"]["demo"]
-    assert cli.recipe_from(parse(dataset="regdb"), "regdb") == PRESETS["regdb"]["paper"]
+    assert recipe_of() == preset("sysu", "paper")
+    assert recipe_of("--preset", "demo") == preset("sysu", "demo")
+    assert recipe_of(dataset="regdb") == preset("regdb", "paper")
 
 
 @pytest.mark.parametrize(
@@ -45,7 +51,7 @@ def test_flags_change_the_recipe_and_nothing_else():
 )
 def test_bad_flags_are_one_line(words):
     with pytest.raises(UserError) as error:
-        cli.recipe_from(parse(*words), "sysu")
+        recipe_of(*words)
     assert "\n" not in str(error.value)
 
 
@@ -57,8 +63,8 @@ def build(config):
 
 NUMBERS = [
     (leaf.name, value)
-    for topic in fields(PRESETS["sysu"]["paper"])
-    for leaf in fields(getattr(PRESETS["sysu"]["paper"], topic.name))
+    for topic in fields(preset("sysu", "paper"))
+    for leaf in fields(getattr(preset("sysu", "paper"), topic.name))
     if not isinstance(leaf.default, str | bool)
     for value in ("-1", "0", "nan", "inf", "1e300", "many")
 ]
@@ -66,11 +72,10 @@ NUMBERS = [
 
 @pytest.mark.parametrize(("name", "value"), NUMBERS)
 def test_any_number_is_taken_or_refused_in_one_line_that_names_a_flag(name, value):
-    flag = "--" + name.replace("_", "-")
     try:
-        recipe = cli.recipe_from(parse(f"{flag}={value}"), "sysu")
+        recipe = recipe_of(f"{flag(name)}={value}")
     except UserError as error:
-        assert "--" in str(error)
+        assert "--" in error.worded(flag)
         assert "\n" not in str(error)
         return
     assert value == "0", "neither negative nor endless"
@@ -78,9 +83,8 @@ def test_any_number_is_taken_or_refused_in_one_line_that_names_a_flag(name, valu
 
 
 def test_the_camera_stage_is_no_matter_of_regdb():
-    assert "--camera" not in training_main.parser_for("regdb").format_help()
-    given = parse("--num-instances", "5", "--batch-size", "20", dataset="regdb")
-    assert cli.recipe_from(given, "regdb").data.num_instances == 5
+    assert "--camera" not in training_parser("regdb").format_help()
+    assert recipe_of("--num-instances", "5", "--batch-size", "20", dataset="regdb").data.num_instances == 5
 
 
 @pytest.mark.parametrize(
@@ -93,23 +97,24 @@ def test_the_other_flags_have_their_limits(words):
 
 def test_stages():
     stages = ("1", "camera", "2")
-    assert cli.stages_from("2, 1", stages) == ["1", "2"]
+    assert training.stages_from("2, 1", stages) == ["1", "2"]
+    assert training.stages_from(None, stages) == list(stages)
     for text in ("", "3", "1,x"):
-        with pytest.raises(UserError, match="--stages"):
-            cli.stages_from(text, stages)
+        with pytest.raises(UserError, match="stages"):
+            training.stages_from(text, stages)
 
 
 @pytest.mark.parametrize(
     ("modules", "make"),
     [
-        ((training_main, launch), lambda: training_main.parser_for("regdb")),
-        ((training_main, launch), lambda: training_main.parser_for("sysu")),
-        ((evaluation_main, testing), lambda: evaluation_main.regdb_parser()),
-        ((evaluation_main, testing), lambda: evaluation_main.sysu_parser()),
+        ((train, training, config), lambda: training_parser("regdb")),
+        ((train, training, config), lambda: training_parser()),
+        ((test, testing), lambda: test.parser_for(find_dataset("regdb"))),
+        ((test, testing), lambda: test.parser_for(find_dataset("sysu"))),
     ],
 )
 def test_a_flag_nobody_reads_is_a_failure(modules, make):
-    recipe = PRESETS["sysu"]["paper"]
+    recipe = preset("sysu", "paper")
     of_recipe = {leaf.name for topic in fields(recipe) for leaf in fields(getattr(recipe, topic.name))}
     sources = "".join(map(inspect.getsource, (*modules, cli.recipe_from)))
     read = {
@@ -117,10 +122,11 @@ def test_a_flag_nobody_reads_is_a_failure(modules, make):
         for node in ast.walk(ast.parse(sources))
         if isinstance(node, ast.Attribute)
         and isinstance(node.value, ast.Name)
-        and node.value.id in ("given", "arguments")
+        and node.value.id in ("given", "arguments", "asked")
     }
     flags = {action.dest for action in make()._actions if not isinstance(action, argparse._HelpAction)}
-    assert flags - of_recipe - read == set()
+    options = {name for dataset in ("sysu", "regdb") for name in find_dataset(dataset).options}
+    assert flags - of_recipe - read - (options if testing in modules else set()) == set()
 
 
 def status(main):

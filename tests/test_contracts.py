@@ -7,7 +7,9 @@ import dataclasses
 import numpy as np
 import pytest
 
-from tokenmatcher.contracts import ClusterMatch, Modality, Neighbours, PseudoLabels
+from tokenmatcher.contracts import ClusterMatch, EpochRecord, Modality, Neighbours, PseudoLabels
+
+VISIBLE, INFRARED = Modality.VISIBLE, Modality.INFRARED
 
 
 def test_modalities_know_each_other():
@@ -70,36 +72,36 @@ def test_neighbours_refuse(indptr, indices, message):
         Neighbours(np.array(indptr), np.array(indices), num_targets=3)
 
 
-def match(columns, rows, capacity=2, modality=Modality.VISIBLE):
-    return ClusterMatch(modality, np.array(columns, dtype=np.int64), rows, capacity)
-
-
-def test_a_match_reads_from_either_side():
-    # Rows 2 and 0 share column 1, in this order; column 2 was left empty and took row 1, and then row 2.
-    found = match([1, 0, 1], ((1,), (2, 0), (1, 2)), modality=Modality.INFRARED)
-    assert (found.num_rows, found.num_columns) == (3, 3)
-    assert found.first_match(Modality.INFRARED).tolist() == [1, 0, 1]
-    assert found.first_match(Modality.VISIBLE).tolist() == [1, 2, 1]
-    assert found.fused_pairs().tolist() == [[2, 0]]
-
-
-def test_three_rows_on_a_column_are_no_pair():
-    assert match([0, 0, 0], ((2, 0, 1),), capacity=3).fused_pairs().shape == (0, 2)
+def test_a_match_says_who_has_a_partner():
+    found = ClusterMatch({VISIBLE: np.array([1, -1, 0]), INFRARED: np.array([2, -1])}, np.array([[2, 0]]))
+    assert found.larger is VISIBLE
+    assert found.partner[INFRARED].tolist() == [2, -1]
+    assert found.fused.tolist() == [[2, 0]]
+    equal = ClusterMatch({VISIBLE: np.array([0]), INFRARED: np.array([0])})
+    assert equal.larger is VISIBLE and equal.fused.shape == (0, 2) and equal.facts == {}
+    assert ClusterMatch({VISIBLE: np.array([0]), INFRARED: np.array([0, 0])}).larger is INFRARED
 
 
 @pytest.mark.parametrize(
-    ("columns", "rows", "message"),
+    ("visible", "infrared", "fused", "message"),
     [
-        ([0], ((0,), (0,)), "more clusters"),
-        ([0, 2], ((0,), (1,)), "0..1"),
-        ([0, -1], ((0,), (1,)), "0..1"),
-        ([0, 0, 0], ((0, 1, 2),), "more than 2"),
-        ([0, 0], ((0, 1), ()), "no row"),
-        ([0, 0], ((0, 1), (0, 0)), "twice"),
-        ([0, 1], ((1,), (0,)), "disagrees"),
-        ([0, 1], ((0, 1), (1,)), "disagrees"),
+        ([2], [0, 0], [], "visible clusters must lie in -1..1"),
+        ([-2], [0], [], "visible clusters must lie in -1..0"),
+        ([0], [1], [], "infrared clusters must lie in -1..0"),
+        ([0.5], [0], [], "integers"),
+        ([0, 0], [0], [[0, 2]], "fused clusters must lie in 0..1"),
+        ([0, 0], [0], [[0, 0]], "twice"),
+        ([0, 0, 0], [0], [[0, 1], [1, 2]], "twice"),
     ],
 )
-def test_a_match_refuses(columns, rows, message):
+def test_a_match_refuses(visible, infrared, fused, message):
     with pytest.raises(ValueError, match=message):
-        match(columns, rows)
+        ClusterMatch({VISIBLE: np.array(visible), INFRARED: np.array(infrared)}, np.array(fused))
+
+
+def test_a_record_leaves_out_what_there_is_not():
+    record = EpochRecord({"stage": "camera", "camera": 3}, 1, facts={"silhouette": 0.5})
+    record.lap("extract")
+    found = record.to_dict()
+    assert found.pop("seconds")["extract"] >= 0
+    assert found == {"stage": "camera", "camera": 3, "epoch": 1, "labels": {}, "silhouette": 0.5, "notes": []}

@@ -19,9 +19,12 @@ def test_every_name_is_there():
     [
         "tokenmatcher",
         "tokenmatcher.people.__main__",
-        "tokenmatcher.datasets.prepare",
-        "tokenmatcher.training.main",
-        "tokenmatcher.evaluation.main",
+        "tokenmatcher.__main__",
+        "tokenmatcher.datasets",
+        "tokenmatcher.presets",
+        "tokenmatcher.commands.prepare",
+        "tokenmatcher.commands.train",
+        "tokenmatcher.commands.test",
     ],
 )
 def test_what_needs_no_network_does_not_wait_for_pytorch(module):

@@ -11,15 +11,13 @@ import pytest
 import torch
 from scripts import Forked
 
+from tokenmatcher import machine
 from tokenmatcher.errors import UserError
+from tokenmatcher.machine import Machine, make_deterministic, to_device
 from tokenmatcher.runtime import (
     Randomness,
-    autocast,
-    choose_precision,
-    make_deterministic,
     only_one,
     replacing,
-    to_device,
 )
 
 HOLD = """
@@ -73,15 +71,16 @@ def test_all_random_numbers_can_be_gone_back_to():
     assert all(torch.equal(a, b) for a, b in zip(first[1:], again[1:], strict=True))
 
 
-def test_precision():
+def test_precision(monkeypatch):
     cpu = torch.device("cpu")
-    assert choose_precision("auto", cpu) == "fp32"
-    assert choose_precision("auto", torch.device("cuda", 0)) == "bf16"
-    assert choose_precision("fp32", torch.device("cuda", 0)) == "fp32"
+    assert Machine.chosen("cpu") == Machine(cpu, "fp32")
+    monkeypatch.setattr(machine, "choose_device", lambda *_: torch.device("cuda", 0))
+    assert Machine.chosen().precision == "bf16"
+    assert Machine.chosen(precision="fp32").precision == "fp32"
     a = torch.ones(2, 2)
-    with autocast(cpu, "fp32"):
+    with Machine(cpu, "fp32").autocast():
         assert (a @ a).dtype == torch.float32
-    with autocast(cpu, "bf16"):
+    with Machine(cpu, "bf16").autocast():
         assert (a @ a).dtype == torch.bfloat16
 
 

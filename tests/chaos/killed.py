@@ -22,19 +22,20 @@ sys.path.insert(0, str(ROOT))
 
 import torch  # noqa: E402
 
+from tokenmatcher.methods import camera, labelling, tokenmatcher  # noqa: E402
 from tokenmatcher.report import log  # noqa: E402
-from tokenmatcher.training import camera_stage, engine, run, stages  # noqa: E402
+from tokenmatcher.training import trainer  # noqa: E402
 
 BEFORE = {
-    "a step": (engine, "train_step"),
-    "extraction": (run, "extract"),
-    "clustering": (stages, "pseudo_labels"),
-    "a camera's clustering": (camera_stage, "cluster"),
-    "mining": (stages, "joint_targets"),
+    "a step": (trainer, "train_step"),
+    "extraction": (trainer, "extract"),
+    "clustering": (labelling, "pseudo_labels"),
+    "a camera's clustering": (camera, "cluster"),
+    "mining": (tokenmatcher, "joint_targets"),
     "a checkpoint is written": (torch, "save"),
     "a file is flushed to disk": (os, "fsync"),
     "a file is renamed": (Path, "replace"),
-    "an epoch is logged": (log.RunLog, "epoch"),
+    "an epoch is logged": (log.JsonLines, "on_epoch"),
 }
 AFTER = {
     "a step": BEFORE["a step"],
@@ -95,14 +96,14 @@ def wrap(reach):
             return line
 
     current = None
-    init = log.RunLog.__init__
+    init = log.JsonLines.__init__
 
     def remember(self, *arguments, **options):
         nonlocal current
         init(self, *arguments, **options)
         current = self
 
-    torch.save, log.json, log.RunLog.__init__ = save_by_halves, ByHalves, remember
+    torch.save, log.json, log.JsonLines.__init__ = save_by_halves, ByHalves, remember
 
 
 def main():

@@ -7,8 +7,9 @@ from scripts import call
 
 from tests.trees import TEST_IDS, TRAIN_IDS, VAL_IDS, listing, regdb_tree, strew, sysu_tree, write_image
 from tokenmatcher.contracts import Modality
-from tokenmatcher.datasets.prepare import Count, Summary, prepare_regdb, prepare_sysu
-from tokenmatcher.datasets.records import read_regdb_list, read_training
+from tokenmatcher.datasets.regdb import prepare_regdb, read_regdb_list
+from tokenmatcher.datasets.summary import Count, Summary
+from tokenmatcher.datasets.sysu import Sysu, prepare_sysu
 from tokenmatcher.errors import UserError
 
 COPIES = ("rgb_modify", "ir_modify")
@@ -197,7 +198,7 @@ def test_linked_and_oddly_named_folders(tmp_path):
     prepare_sysu(tmp_path / "a link")
     assert copies(real) == expected_sysu(real)
     assert (real / "ir_modify").is_symlink() and (elsewhere / "bounding_box_train").is_dir()
-    assert len(read_training(tmp_path / "a link", "sysu")[Modality.VISIBLE]) > 0
+    assert len(Sysu().training(tmp_path / "a link")[Modality.VISIBLE]) > 0
 
 
 def test_sysu_table(sysu):

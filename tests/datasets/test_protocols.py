@@ -5,7 +5,8 @@ import pytest
 
 from tests.trees import TEST_IDS, regdb_tree, strew, sysu_tree
 from tokenmatcher.contracts import Modality
-from tokenmatcher.datasets.protocols import regdb_benchmark, regdb_test, sysu_benchmark, sysu_gallery, sysu_queries
+from tokenmatcher.datasets.regdb import regdb_benchmark, regdb_test
+from tokenmatcher.datasets.sysu import sysu_benchmark, sysu_gallery, sysu_queries
 from tokenmatcher.errors import UserError
 
 
@@ -123,7 +124,7 @@ def test_draws_that_the_protocol_does_not_have(sysu, argument, value):
 
 
 def test_bad_trees(tmp_path, regdb):
-    with pytest.raises(UserError, match=r"no such folder: .*absent \(--data-dir\)"):
+    with pytest.raises(UserError, match=r"no such folder: .*absent \(data_dir\)"):
         sysu_queries(tmp_path / "absent")
     with pytest.raises(UserError, match=r"no such file: .*test_id\.txt"):
         sysu_gallery(tmp_path)

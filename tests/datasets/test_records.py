@@ -4,15 +4,10 @@ from hypothesis import strategies as st
 
 from tests.trees import regdb_tree, strew, sysu_tree, write_image
 from tokenmatcher.contracts import ImageRecord, Modality
-from tokenmatcher.datasets.prepare import prepare_regdb, prepare_sysu
-from tokenmatcher.datasets.records import (
-    image_files,
-    read_ids,
-    read_regdb_list,
-    read_training,
-    sysu_images,
-    sysu_modality,
-)
+from tokenmatcher.datasets import find_dataset
+from tokenmatcher.datasets.files import image_files, read_ids
+from tokenmatcher.datasets.regdb import RegDB, prepare_regdb, read_regdb_list
+from tokenmatcher.datasets.sysu import Sysu, prepare_sysu, sysu_images, sysu_modality
 from tokenmatcher.errors import UserError
 
 VISIBLE, INFRARED = Modality.VISIBLE, Modality.INFRARED
@@ -49,7 +44,7 @@ def test_training_images_of_sysu(tmp_path):
     root = sysu_tree(tmp_path / "sysu")
     prepare_sysu(root)
     strew(root)
-    records = read_training(root, "sysu")
+    records = Sysu().training(root)
     for modality, cameras in ((VISIBLE, (1, 2, 4, 5)), (INFRARED, (3, 6))):
         found = records[modality]
         assert found == sorted(found, key=lambda record: record.path.name)
@@ -62,7 +57,7 @@ def test_training_images_of_regdb(tmp_path):
     root = regdb_tree(tmp_path / "regdb")
     prepare_regdb(root)
     for trial in (1, 10):
-        records = read_training(root, "regdb", trial)
+        records = RegDB().training(root, trial)
         for modality in Modality:
             listed = read_regdb_list(root, "train", modality, trial)
             expected = sorted((record.identity, record.path.name) for record in listed)
@@ -75,7 +70,7 @@ def test_training_images_of_regdb(tmp_path):
 def test_missing_copy_says_how_to_make_it(tmp_path, dataset):
     trial = 2 if dataset == "regdb" else None
     with pytest.raises(UserError, match=rf"rgb_modify.*python prepare_{dataset}\.py --data-dir {tmp_path}"):
-        read_training(tmp_path, dataset, trial)
+        find_dataset(dataset).training(tmp_path, trial)
 
 
 @pytest.mark.parametrize(("emptied", "modality"), [("rgb_modify", "visible"), ("ir_modify", "infrared")])
@@ -85,27 +80,32 @@ def test_a_modality_without_images(tmp_path, emptied, modality):
     for path in folder.iterdir():
         path.unlink()
     with pytest.raises(UserError, match=f"no {modality} training image in {folder}"):
-        read_training(tmp_path / "sysu", "sysu")
+        Sysu().training(tmp_path / "sysu")
 
 
 def test_image_in_the_wrong_modality(tmp_path):
     for name in ("rgb_modify", "ir_modify"):
         write_image(tmp_path / name / "bounding_box_train" / "0001_c3_0001.jpg", 0)
     with pytest.raises(UserError, match=r"rgb_modify.*camera 3, but visible cameras are 1, 2, 4, 5"):
-        read_training(tmp_path, "sysu")
+        Sysu().training(tmp_path)
 
 
 def test_trials_that_do_not_fit_the_data_set(tmp_path):
-    with pytest.raises(ValueError, match="no trials"):
-        read_training(tmp_path, "sysu", 1)
+    with pytest.raises(UserError, match="no trials"):
+        Sysu().training(tmp_path, 1)
     for trial in (None, 0, 11):
-        with pytest.raises(UserError, match=r"--trial must lie in 1\.\.10"):
-            read_training(tmp_path, "regdb", trial)
+        with pytest.raises(UserError, match=r"trial must lie in 1\.\.10"):
+            RegDB().training(tmp_path, trial)
+
+
+def test_an_unknown_data_set():
+    with pytest.raises(UserError, match=r"market: no such data set; there are sysu, regdb"):
+        find_dataset("market")
 
 
 def test_training_without_the_data_folder(tmp_path):
-    with pytest.raises(UserError, match=r"no such folder: .*absent \(--data-dir\)"):
-        read_training(tmp_path / "absent", "sysu")
+    with pytest.raises(UserError, match=r"no such folder: .*absent \(data_dir\)"):
+        Sysu().training(tmp_path / "absent")
 
 
 @pytest.mark.parametrize(

@@ -20,10 +20,14 @@ def test_majority_and_right_matches():
     identities = np.array([4, 4, 9, 9, 9, 4, 4])
     assert majority_identities(visible, identities).tolist() == [4, 9, 4]
     infrared = PseudoLabels(np.array([0, 1]))
-    match = ClusterMatch(Modality.VISIBLE, np.array([0, 1, 1]), ((0,), (2, 1)), 2)
+    match = ClusterMatch({Modality.VISIBLE: np.array([0, 1, 1]), Modality.INFRARED: np.array([0, 2])})
     labels = {Modality.VISIBLE: visible, Modality.INFRARED: infrared}
     truth = {Modality.VISIBLE: identities, Modality.INFRARED: np.array([4, 9])}
     assert right_matches(match, labels, truth) == pytest.approx(2 / 3)
+    partly = ClusterMatch({Modality.VISIBLE: np.array([0, -1, -1]), Modality.INFRARED: np.array([0, -1])})
+    assert right_matches(partly, labels, truth) == 1.0
+    nobody = ClusterMatch({Modality.VISIBLE: np.full(3, -1), Modality.INFRARED: np.full(2, -1)})
+    assert np.isnan(right_matches(nobody, labels, truth))
 
 
 def test_neighbours():

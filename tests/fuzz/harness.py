@@ -25,9 +25,9 @@ from PIL import Image
 from trees import regdb_tree, sysu_tree
 
 from tokenmatcher.cli import run
-from tokenmatcher.datasets.prepare import prepare_regdb, prepare_sysu
-from tokenmatcher.datasets.protocols import regdb_benchmark, sysu_benchmark
-from tokenmatcher.datasets.records import read_ids, read_training, sysu_images
+from tokenmatcher.datasets import find_dataset
+from tokenmatcher.datasets.files import read_ids
+from tokenmatcher.datasets.sysu import sysu_images
 from tokenmatcher.images.store import ImageStore
 
 NOBODY, SECONDS = 65534, 600  # a case takes a tenth of a second
@@ -53,15 +53,15 @@ def template(dataset, folder):
 
 def work(dataset, tree):
     """What preparing, training and testing read: {part: {image: (camera, identity, digest of its pixels)}}."""
-    trial = None if dataset == "sysu" else 1
-    print((prepare_sysu if dataset == "sysu" else prepare_regdb)(tree).table())
-    parts = {str(m): records for m, records in read_training(tree, dataset, trial).items()}
+    trial, data = None if dataset == "sysu" else 1, find_dataset(dataset)
+    print(data.prepare(tree).table())
+    parts = {str(m): records for m, records in data.training(tree, trial).items()}
     if dataset == "sysu":
         ids = read_ids(tree / "exp" / "test_id.txt")
         parts["test"] = [record for identity in ids for record in sysu_images(tree, identity, range(1, 7))]
-        parts["drawn"] = list(sysu_benchmark(tree).images)
+        parts["drawn"] = list(data.benchmark(tree).images)
     else:
-        parts["test"] = list(regdb_benchmark(tree, 1).images)
+        parts["test"] = list(data.benchmark(tree, 1).images)
     found = {}
     for part, records in parts.items():
         pixels = ImageStore.open(records, tree / "store", part, **SIZE).images

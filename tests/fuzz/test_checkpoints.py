@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from scripts import call
-from small import RUN_RECIPE, SMALL, small_run
+from small import RUN_RECIPE, SMALL, small_trainer
 
 from tokenmatcher.contracts import Modality
 from tokenmatcher.errors import UserError
@@ -15,7 +15,7 @@ from tokenmatcher.models.backbone import TokenViT
 from tokenmatcher.models.digest import DIGEST, digest_of
 from tokenmatcher.models.weights import load_model, to_pretrained_layout
 from tokenmatcher.training import checkpoint
-from tokenmatcher.training.stages import train
+from tokenmatcher.training.resuming import take_up
 
 COUNT = dict.fromkeys(Modality, 24)
 RECIPE = RUN_RECIPE.override({"eps": 0.5, "min_samples": 1, "k1": 3})
@@ -26,7 +26,7 @@ CASES = 250
 def whole(tmp_path_factory):
     """A checkpoint that training can be continued from."""
     folder = tmp_path_factory.mktemp("whole")
-    train(small_run(folder, COUNT, recipe=RECIPE), ["1"])
+    small_trainer(folder, COUNT, recipe=RECIPE).train(["1"])
     return folder / "stage1" / "last.pt"
 
 
@@ -41,9 +41,9 @@ def refusal(attempt):
 
 
 def gone_on_with(path, folder):
-    run = small_run(folder, COUNT, recipe=RECIPE.override({"epochs": (2, 1)}))
-    run.resume(path)
-    train(run, ["1"])
+    run = small_trainer(folder, COUNT, recipe=RECIPE.override({"epochs": (2, 1)}))
+    take_up(run, path)
+    run.train(["1"])
 
 
 def refusals(path, folder):

@@ -14,10 +14,10 @@ from rounding import U
 from scipy import stats
 from torchvision.transforms.v2 import functional as reference
 
-from tokenmatcher.data import augment
-from tokenmatcher.presets import PRESETS
+from tokenmatcher.images import augment
+from tokenmatcher.presets import preset
 
-CONFIG = PRESETS["sysu"]["paper"].data
+CONFIG = preset("sysu", "paper").data
 # PyTorch does not promise that a seed gives the same numbers in its next version. A sound generator fails a test one
 # time in a million, and a wrong distribution, with thousands of draws, nearly always.
 CHANCE = 1e-6

@@ -6,10 +6,11 @@ from hypothesis import strategies as st
 
 from tokenmatcher.contracts import Modality
 from tokenmatcher.images.augment import Augmenter
-from tokenmatcher.images.batches import make_batches, plan_epoch
+from tokenmatcher.images.batches import Batching, make_batches, plan_epoch
 from tokenmatcher.images.sets import ImageSet
 from tokenmatcher.images.store import ImageStore
-from tokenmatcher.presets import PRESETS
+from tokenmatcher.machine import Machine
+from tokenmatcher.presets import preset
 
 
 def relabel(values):
@@ -116,15 +117,19 @@ def test_batches_carry_the_index_of_every_image():
 
     sets = {Modality.VISIBLE: image_set(Modality.VISIBLE, 9), Modality.INFRARED: image_set(Modality.INFRARED, 5)}
     plans = {Modality.VISIBLE: np.array([[0, 1], [7, 7]]), Modality.INFRARED: np.array([[4, 0, 1, 2], [3, 3, 3, 3]])}
-    augmenter = Augmenter(PRESETS["sysu"]["demo"].data, (16, 8), torch.Generator().manual_seed(0))
-    cpu = torch.device("cpu")
-    batches = list(make_batches(sets, plans, augmenter, cpu, twins=True, jitter_plain=False))
+    augmenter = Augmenter(preset("sysu", "demo").data, (16, 8), torch.Generator().manual_seed(0))
+    twins = Batching(2, dict.fromkeys(Modality, 1), 2, other_cameras=False, twins=True, jitter_plain=False)
+    batches = list(make_batches(sets, plans, augmenter, twins, Machine()))
     assert [batch.index[Modality.VISIBLE].tolist() for batch in batches] == [[0, 1, 0, 1], [7, 7, 7, 7]]
     assert [batch.index[Modality.INFRARED].tolist() for batch in batches] == [[4, 0, 1, 2], [3, 3, 3, 3]]
     for batch in batches:
         assert all(batch.images[m].shape == (4, 3, 16, 8) for m in Modality)
-    (only,) = make_batches(
-        sets, {Modality.VISIBLE: plans[Modality.VISIBLE][:1]}, augmenter, cpu, twins=False, jitter_plain=True
+    plain = Batching(1, {Modality.VISIBLE: 1}, 2, other_cameras=False, twins=False, jitter_plain=True)
+    (only,) = make_batches(sets, {Modality.VISIBLE: plans[Modality.VISIBLE][:1]}, augmenter, plain, Machine())
+    assert (twins.images(Modality.VISIBLE), twins.images(Modality.INFRARED), plain.images(Modality.VISIBLE)) == (
+        4,
+        2,
+        2,
     )
     assert list(only.images) == [Modality.VISIBLE]
     assert only.index[Modality.VISIBLE].tolist() == [0, 1]

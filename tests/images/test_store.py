@@ -6,8 +6,8 @@ import torch
 from PIL import Image
 
 from tokenmatcher.contracts import ImageRecord, Modality
-from tokenmatcher.data import store as store_module
 from tokenmatcher.errors import UserError
+from tokenmatcher.images import store as store_module
 from tokenmatcher.images.sets import ImageSet
 from tokenmatcher.images.store import ImageStore, decode
 

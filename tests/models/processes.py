@@ -12,18 +12,18 @@ import torch.nn.functional as F
 from tokenmatcher.contracts import Modality, PseudoLabels
 from tokenmatcher.distributed import started_team
 from tokenmatcher.images.augment import Augmenter
-from tokenmatcher.images.batches import make_batches
+from tokenmatcher.images.batches import Batching, make_batches
 from tokenmatcher.images.sets import ImageSet
 from tokenmatcher.images.store import ImageStore
+from tokenmatcher.machine import Machine
+from tokenmatcher.methods.contrast import ContrastObjective, ContrastTargets
 from tokenmatcher.models.backbone import TokenViT
-from tokenmatcher.models.norms import spread_groups
-from tokenmatcher.presets import PRESETS
-from tokenmatcher.training.engine import Losses, make_optimizer, set_learning_rate, train_epoch
-from tokenmatcher.training.objectives import ContrastObjective
-from tokenmatcher.training.targets import ContrastTargets
+from tokenmatcher.models.norms import same_statistics, spread_groups
+from tokenmatcher.presets import preset
+from tokenmatcher.training.step import make_optimizer, set_learning_rate, train_step
 
 STEPS, PEOPLE, SHOTS = 3, 4, 4
-RECIPE = PRESETS["sysu"]["demo"].override(
+RECIPE = preset("sysu", "demo").override(
     {
         "height": 32, "width": 16, "patch_size": 8, "stem_channels": 4, "embed_dim": 16, "depth": 2, "num_heads": 2,
         "drop_path": 0.3, "batch_size": 16, "num_instances": 4, "optimizer": "sgd",
@@ -37,7 +37,7 @@ def trained(team, groups):
     torch.manual_seed(0)
     model = TokenViT(recipe.model)
     spread_groups(model, groups, team)
-    count, cpu = PEOPLE * SHOTS, torch.device("cpu")
+    count, machine = PEOPLE * SHOTS, Machine(team=team)
     labels = np.repeat(np.arange(PEOPLE), SHOTS)
     sets, plans, centroids = {}, {}, {}
     for modality in Modality:
@@ -48,18 +48,18 @@ def trained(team, groups):
         centroids[modality] = F.normalize(torch.randn(PEOPLE, recipe.model.num_tokens * recipe.model.embed_dim), dim=1)
     targets = ContrastTargets({m: PseudoLabels(labels) for m in Modality}, centroids)
     augmenter = Augmenter(recipe.data, (32, 16), torch.Generator().manual_seed(0))
-    batches = make_batches(
-        sets, plans, augmenter, cpu, twins=True, jitter_plain=True, depth_branches=len(model.depth_modules), team=team
+    batching = Batching(
+        STEPS, dict.fromkeys(Modality, PEOPLE), SHOTS, other_cameras=False, twins=True, jitter_plain=True
     )
-    optimizer, losses = make_optimizer(model, recipe.schedule), Losses()
+    batches = make_batches(sets, plans, augmenter, batching, machine, depth_branches=len(model.depth_modules))
+    optimizer, objective = make_optimizer(model, recipe.schedule), ContrastObjective(targets, recipe.losses)
     set_learning_rate(optimizer, 1e-2)
-    train_epoch(
-        team.trained(model), ContrastObjective(targets, recipe.losses), batches, optimizer,
-        steps=STEPS, title="", progress=False, team=team, losses=losses,
-    )  # fmt: skip
+    shared = team.trained(model).train()
+    totals = [train_step(shared, objective, batch, optimizer, machine)["total"] for batch in batches]
+    same_statistics(shared, team)
     everywhere = team.join_objects([value.double().sum().item() for value in model.state_dict().values()])
     assert all(sums == everywhere[0] for sums in everywhere), "all processes end with the same weights and statistics"
-    return {"model": model.state_dict(), "total": torch.stack([step["total"] for step in losses.steps])}
+    return {"model": model.state_dict(), "total": torch.stack(totals)}
 
 
 if __name__ == "__main__":

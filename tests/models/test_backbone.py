@@ -14,10 +14,10 @@ from rounding import assert_near, layers
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
+from tokenmatcher.machine import Machine
 from tokenmatcher.models.backbone import StochasticDepth, TokenViT
 from tokenmatcher.models.weights import Layout, build_model
 from tokenmatcher.recipe import ModelConfig
-from tokenmatcher.runtime import autocast
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 SMALL = ModelConfig(
@@ -291,7 +291,7 @@ def test_bfloat16_ends_in_float32() -> None:
     torch.manual_seed(0)
     model, images = TokenViT(SMALL).train(), torch.randn(8, 3, 32, 16)
     exact = model(images)
-    with autocast(torch.device("cpu"), "bf16"):
+    with Machine(precision="bf16").autocast():
         rounded = model(images)
     assert rounded.features.dtype == rounded.tokens.dtype == torch.float32
     assert not torch.equal(rounded.tokens, exact.tokens)

@@ -9,7 +9,6 @@ from rounding import assert_near, layers
 from tokenmatcher.errors import UserError
 from tokenmatcher.models.backbone import TokenViT
 from tokenmatcher.models.weights import load_model
-from tokenmatcher.presets import PRESETS
 from tokenmatcher.people.tracklets import (
     TrackletConfig,
     fold_neck,
@@ -18,6 +17,7 @@ from tokenmatcher.people.tracklets import (
     render_tracklets,
     tracklet_contrast,
 )
+from tokenmatcher.presets import preset
 
 
 def test_contrast_equals_the_slow_loop():
@@ -52,7 +52,7 @@ def test_pictures_are_by_camera_and_person():
 
 def test_only_the_visible_stem_is_trained():
     torch.manual_seed(0)
-    model = TokenViT(replace(PRESETS["sysu"]["demo"].model, num_tokens=1, depth=1, embed_dim=16, num_heads=2))
+    model = TokenViT(replace(preset("sysu", "demo").model, num_tokens=1, depth=1, embed_dim=16, num_heads=2))
     before = {name: value.clone() for name, value in model.named_parameters()}
     losses = pretrain(model, render_tracklets(SMALL, 96, 32), SMALL)
     assert len(losses) == 3
@@ -65,7 +65,7 @@ def test_only_the_visible_stem_is_trained():
 @torch.no_grad()
 def test_folding_the_neck_keeps_the_features():
     torch.manual_seed(0)
-    model = TokenViT(replace(PRESETS["sysu"]["demo"].model, num_tokens=1, depth=1, embed_dim=16, num_heads=2))
+    model = TokenViT(replace(preset("sysu", "demo").model, num_tokens=1, depth=1, embed_dim=16, num_heads=2))
     images = torch.randn(8, 3, 96, 32)
     for _ in range(3):
         model(visible=images * 2 + 1)
@@ -89,7 +89,7 @@ def test_the_command_writes_a_start_that_can_be_imported(tmp_path):
     small = {"worlds": 1, "people": 4, "shots": 2, "steps": 2, "groups": 2, "people-in-group": 3}
     words = [word for name, value in small.items() for word in (f"--{name}", str(value))]
     main(["--out", str(tmp_path / "start.pth"), *words])
-    model, report = load_model(tmp_path / "start.pth", config=PRESETS["sysu"]["demo"].model)
+    model, report = load_model(tmp_path / "start.pth", config=preset("sysu", "demo").model)
     assert model.config.num_tokens == 4
     assert not report.skipped
     assert (tmp_path / "start.json").is_file()

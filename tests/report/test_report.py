@@ -2,25 +2,30 @@ import json
 
 import pytest
 
+from tokenmatcher.contracts import EpochRecord
 from tokenmatcher.errors import UserError
-from tokenmatcher.report.log import RunLog, summary
+from tokenmatcher.report.log import Console, JsonLines, summary
 from tokenmatcher.report.tables import score_table, table
 
-ENTRY = {
-    "stage": "2",
-    "epoch": 3,
-    "labels": {"visible": {"clusters": 9, "outliers": 1, "ari": 0.5, "nmi": 0.7}},
-    "match": {"ratio": 2.5, "capacity": 3, "raised": True, "matched_columns": 1.0, "fused_pairs": 2, "right": 0.25},
-    "neighbours": {"vis-inf": {"per_image": 0.0, "precision": float("nan")}},
-    "losses": {"visible": 1.25, "total": 2.5},
-    "images_per_second": 99.6,
-    "scores": {"all": {"rank1": 0.5, "mAP": 0.25}},
-}
+
+def record(epoch=3):
+    return EpochRecord(
+        {"stage": "2"},
+        epoch,
+        labels={"visible": {"clusters": 9, "outliers": 1, "ari": 0.5, "nmi": 0.7}},
+        facts={
+            "match": {"ratio": 2.5, "capacity": 3, "raised": True, "fused_pairs": 2, "right": 0.25},
+            "neighbours": {"vis-inf": {"per_image": 0.0, "precision": float("nan")}},
+        },
+        losses={"visible": 1.25, "total": 2.5},
+        images_per_second=99.6,
+        scores={"all": {"rank1": 0.5, "mAP": 0.25}},
+    )
 
 
 def test_a_line_for_people_and_one_for_programs(tmp_path, capsys):
-    log = RunLog(tmp_path / "run")
-    log.epoch(ENTRY)
+    for listener in (Console(tmp_path / "run"), JsonLines(tmp_path / "run")):
+        listener.on_epoch(record())
     line = capsys.readouterr().out.strip()
     assert "\n" not in line
     for part in (
@@ -34,26 +39,29 @@ def test_a_line_for_people_and_one_for_programs(tmp_path, capsys):
         assert part in line
     (entry,) = [json.loads(text) for text in (tmp_path / "run/log.jsonl").read_text().splitlines()]
     assert entry["neighbours"]["vis-inf"]["precision"] is None
-    assert entry["losses"] == ENTRY["losses"]
-    assert (tmp_path / "run/log.txt").read_text().strip() == line == summary(ENTRY)
+    assert entry["losses"] == record().losses
+    assert "lr" not in entry
+    assert (tmp_path / "run/log.txt").read_text().strip() == line == summary(record().to_dict())
 
 
 def test_cutting_back(tmp_path):
-    log = RunLog(tmp_path)
-    log.epoch(ENTRY)
-    position = log.position()
-    log.epoch({**ENTRY, "epoch": 4})
-    log.cut(position)
-    log.epoch({**ENTRY, "epoch": 5})
+    log = JsonLines(tmp_path)
+    for epoch in (3, 4):
+        log.on_epoch(record(epoch))
+    with log.lines.open("a") as file:
+        file.write('{"half')
+    log.on_resume(1)
+    log.on_epoch(record(5))
     assert [json.loads(text)["epoch"] for text in log.lines.read_text().splitlines()] == [3, 5]
-    log.cut(10**9)
+    log.on_resume(10**9)
     assert len(log.lines.read_text().splitlines()) == 2
 
 
-def test_a_folder_that_cannot_be_written(tmp_path):
+@pytest.mark.parametrize("kind", [Console, JsonLines])
+def test_a_folder_that_cannot_be_written(tmp_path, kind):
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(UserError, match="--logs-dir"):
-        RunLog(tmp_path / "file" / "run")
+    with pytest.raises(UserError, match="logs_dir"):
+        kind(tmp_path / "file" / "run")
 
 
 def test_tables():

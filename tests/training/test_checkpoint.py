@@ -11,9 +11,8 @@ from tokenmatcher.training import checkpoint
 
 
 def save(path, model, run=None):
-    checkpoint.save(
-        path, dataset="sysu", trial=None, recipe=RECIPE, model=model, note="a note", scores={"all": {}}, run=run
-    )
+    folder = checkpoint.RunFolder(path.parent, "tokenmatcher", "sysu", None, RECIPE)
+    folder.save(path, model, "a note", scores={"all": {}}, run=run)
 
 
 def test_round_trip(tmp_path):
@@ -22,8 +21,9 @@ def test_round_trip(tmp_path):
     content = checkpoint.read(tmp_path / "a" / "last.pt")
     assert content["run"] == {"stage": "1", "epoch": 3}
     assert content["note"] == "a note"
-    loaded, report = load_model(tmp_path / "a" / "last.pt")
-    assert report.recipe == RECIPE
+    loaded, _ = load_model(tmp_path / "a" / "last.pt")
+    assert type(RECIPE).from_dict(content["recipe"]) == RECIPE
+    assert content["method"] == "tokenmatcher"
     assert all(torch.equal(value, loaded.state_dict()[key]) for key, value in model.state_dict().items())
 
 

@@ -1,19 +1,18 @@
 """A checkpoint written before batch norm groups came in (commit dc8ecb2, one epoch of stage 1, 24 random pictures of
 each modality) is tested and gone on with as what it was."""
 
-import json
 import shutil
 
 import pytest
 import torch
 from conftest import GOLDEN
-from small import RUN_RECIPE, small_run
+from small import RUN_RECIPE, lines_of, small_trainer
 
 from tokenmatcher.contracts import Modality
 from tokenmatcher.errors import UserError
 from tokenmatcher.models.weights import load_model
 from tokenmatcher.training.checkpoint import as_before
-from tokenmatcher.training.stages import train
+from tokenmatcher.training.resuming import take_up
 
 OLD = GOLDEN / "checkpoint_before_groups.pt"
 RECIPE = RUN_RECIPE.override(
@@ -22,8 +21,8 @@ RECIPE = RUN_RECIPE.override(
 
 
 def test_it_can_be_tested():
-    model, report = load_model(OLD)
-    assert model.config.bn_groups == report.recipe.model.bn_groups == 1
+    model, _ = load_model(OLD)
+    assert model.config.bn_groups == 1
     # Whoever trains it further may ask for groups: no weight depends on them.
     assert load_model(OLD, config=RECIPE.model)[0].config.bn_groups == 4
 
@@ -36,7 +35,7 @@ def test_numbers_that_came_in_later_mean_what_was_done_then():
 
 
 def test_a_file_without_configuration(tmp_path):
-    torch.save({"recipe": {"model": {}}}, tmp_path / "odd.pt")
+    torch.save({"recipe": {"model": {"hight": 3}}}, tmp_path / "odd.pt")
     torch.save({}, tmp_path / "none.pt")
     for name in ("odd.pt", "none.pt"):
         with pytest.raises(UserError, match=name):
@@ -49,15 +48,15 @@ def test_it_is_gone_on_with(tmp_path, groups):
     (tmp_path / "stage1").mkdir()
     shutil.copyfile(OLD, tmp_path / "stage1/last.pt")
     recipe, _ = as_before(OLD, RECIPE, {"bn_groups"} if groups == 4 else ())
-    run = small_run(tmp_path, dict.fromkeys(Modality, 24), recipe=recipe)
-    said = run.resume(tmp_path / "stage1/last.pt")
+    run = small_trainer(tmp_path, dict.fromkeys(Modality, 24), recipe=recipe)
+    said = take_up(run, tmp_path / "stage1/last.pt")
     assert ("note: since that checkpoint changed: bn_groups 4 instead of 1" in said) == (groups == 4)
     before = torch.load(OLD, weights_only=True)["model"]
-    assert all(torch.equal(value, before[name]) for name, value in run.model.state_dict().items())
-    train(run, ["1"])
+    assert all(torch.equal(value, before[name]) for name, value in run.network.state_dict().items())
+    run.train(["1"])
     # What goes on once more from the file that this left stays what it is.
     again, _ = as_before(tmp_path / "stage1/last.pt", RECIPE, ())
     assert again == recipe
-    (line,) = [json.loads(line) for line in run.log.lines.read_text().splitlines()]
+    (line,) = lines_of(run)
     assert line["epoch"] == 1
     assert line["losses"]["total"] > 0

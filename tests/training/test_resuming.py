@@ -14,9 +14,12 @@ ALL = ["1", "camera", "2"]
 
 def save(path, epoch, keep=2):
     run = {"stage": "1", "epoch": epoch}
-    checkpoint.save(
-        path, dataset="sysu", trial=None, recipe=RECIPE, model=TokenViT(RECIPE.model), note="", run=run, keep=keep
-    )
+    folder = checkpoint.RunFolder(path.parent, "tokenmatcher", "sysu", None, RECIPE, keep)
+    folder.save(path, TokenViT(RECIPE.model), "", run=run)
+
+
+def resumed(asked, folder, wanted=ALL):
+    return checkpoint_to_resume(asked, folder, ALL, wanted)
 
 
 def epoch_of(path):
@@ -31,21 +34,21 @@ def test_the_last_saves_are_kept_and_no_more(tmp_path):
 
 
 def test_the_newest_whole_one_is_taken(tmp_path):
-    assert checkpoint_to_resume("auto", tmp_path, ALL) == (None, [])
+    assert resumed("auto", tmp_path) == (None, [])
     for epoch in (1, 2, 3):
         save(tmp_path / "stage1/last.pt", epoch)
-    assert checkpoint_to_resume("auto", tmp_path, ALL) == (tmp_path / "stage1/last.pt", [])
+    assert resumed("auto", tmp_path) == (tmp_path / "stage1/last.pt", [])
     save(tmp_path / "stage2/last.pt", 7)
-    assert checkpoint_to_resume("auto", tmp_path, ALL)[0] == tmp_path / "stage2/last.pt"
+    assert resumed("auto", tmp_path)[0] == tmp_path / "stage2/last.pt"
 
     (tmp_path / "stage2/last.pt").write_bytes((tmp_path / "stage2/last.pt").read_bytes()[:-300])
-    path, warnings = checkpoint_to_resume("auto", tmp_path, ALL)
+    path, warnings = resumed("auto", tmp_path)
     assert path == tmp_path / "stage1/last.pt"
     assert len(warnings) == 1
     assert "stage2/last.pt" in warnings[0]
 
     flip_a_weight(tmp_path / "stage1/last.pt")
-    path, warnings = checkpoint_to_resume("auto", tmp_path, ALL)
+    path, warnings = resumed("auto", tmp_path)
     assert path == tmp_path / "stage1/last-1.pt"
     assert epoch_of(path) == 2
     assert "damaged" in warnings[1]
@@ -53,7 +56,7 @@ def test_the_newest_whole_one_is_taken(tmp_path):
     for name in ("last-1.pt", "last-2.pt"):
         (tmp_path / "stage1" / name).write_bytes(b"")
     with pytest.raises(UserError, match="every checkpoint is damaged"):
-        checkpoint_to_resume("auto", tmp_path, ALL)
+        resumed("auto", tmp_path)
 
 
 def test_without_auto_nothing_is_overwritten(tmp_path):
@@ -62,18 +65,18 @@ def test_without_auto_nothing_is_overwritten(tmp_path):
     tmp_path /= "run"
     save(tmp_path / "stage1/last.pt", 1)
     with pytest.raises(UserError, match="is there already"):
-        checkpoint_to_resume(None, tmp_path, ALL)
-    assert checkpoint_to_resume(None, tmp_path, ["camera", "2"])[0] == tmp_path / "stage1/last.pt"
+        resumed(None, tmp_path)
+    assert resumed(None, tmp_path, ["camera", "2"])[0] == tmp_path / "stage1/last.pt"
     with pytest.raises(UserError, match="is there already"):
-        checkpoint_to_resume(other, tmp_path, ALL)
-    assert checkpoint_to_resume(other, tmp_path / "new", ALL) == (Path(other), [])
+        resumed(other, tmp_path)
+    assert resumed(other, tmp_path / "new") == (Path(other), [])
     own = str(tmp_path / "stage1/last.pt")
-    assert checkpoint_to_resume(own, tmp_path, ALL) == (tmp_path / "stage1/last.pt", [])
+    assert resumed(own, tmp_path) == (tmp_path / "stage1/last.pt", [])
     with pytest.raises(UserError, match=r"absent\.pt: no such file"):
-        checkpoint_to_resume("absent.pt", tmp_path / "new", ALL)
+        resumed("absent.pt", tmp_path / "new")
     save(tmp_path / "stage2/midway.pt", 1)
     with pytest.raises(UserError, match=r"midway\.pt is there already"):
-        checkpoint_to_resume(None, tmp_path, ["2"])
+        resumed(None, tmp_path, ["2"])
 
 
 def test_only_our_own_leftovers_are_cleared(tmp_path):
@@ -82,6 +85,6 @@ def test_only_our_own_leftovers_are_cleared(tmp_path):
     for path in ours + others:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
-    clear_leftovers(tmp_path)
+    clear_leftovers(tmp_path, ALL)
     assert not any(path.exists() for path in ours)
     assert all(path.exists() for path in others)

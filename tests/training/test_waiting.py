@@ -11,14 +11,15 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from tokenmatcher.contracts import Modality, Neighbours, PseudoLabels
 from tokenmatcher.images.augment import Augmenter
-from tokenmatcher.images.batches import make_batches
+from tokenmatcher.images.batches import Batching, make_batches
 from tokenmatcher.images.sets import ImageSet
 from tokenmatcher.images.store import ImageStore
-from tokenmatcher.mining.matching import match_clusters
+from tokenmatcher.machine import Machine
+from tokenmatcher.methods.contrast import ContrastObjective, ContrastTargets
+from tokenmatcher.methods.tokenmatcher import JointObjective, JointTargets
+from tokenmatcher.mining.matchers.greedy import match_clusters
 from tokenmatcher.models.backbone import TokenViT
-from tokenmatcher.training.engine import make_optimizer, train_step
-from tokenmatcher.training.objectives import ContrastObjective, JointObjective
-from tokenmatcher.training.targets import ContrastTargets, JointTargets
+from tokenmatcher.training.step import make_optimizer, train_step
 
 COUNT, CLUSTERS, BATCH = 24, 6, 12
 LABELS = PseudoLabels(np.arange(COUNT) % CLUSTERS)
@@ -45,8 +46,8 @@ def objective_on(device, stage):
     own = Neighbours(np.arange(COUNT + 1), np.arange(COUNT), COUNT)
     instances = {m: functional.normalize(torch.randn(COUNT, width), dim=1).to(device) for m in Modality}
     neighbours = {(a, b): own for a in Modality for b in Modality}
-    match = match_clusters(unit, unit[: CLUSTERS // 2])
-    labels[match.row_modality.other] = PseudoLabels(np.arange(COUNT) % (CLUSTERS // 2))
+    match = match_clusters(unit, unit[: CLUSTERS // 2]).match(2)
+    labels[match.larger.other] = PseudoLabels(np.arange(COUNT) % (CLUSTERS // 2))
     targets = JointTargets(labels, centroids, centroids, instances, neighbours, match)
     return JointObjective(targets, RUN_RECIPE.losses, 0)
 
@@ -57,6 +58,7 @@ def objective_on(device, stage):
 def test_a_step_waits_for_nothing(stage, stored):
     torch.manual_seed(0)
     device = torch.device("cuda", 0)
+    machine = Machine(device)
     pixels = torch.randint(256, (COUNT, 3, SMALL.height, SMALL.width), dtype=torch.uint8)
     columns = np.ones(COUNT, dtype=np.int64)
     sets = {m: ImageSet(m, ImageStore(pixels.to(stored)), columns, columns, ()) for m in Modality}
@@ -68,19 +70,18 @@ def test_a_step_waits_for_nothing(stage, stored):
         sets,
         dict.fromkeys(Modality, plan),
         augmenter,
-        device,
-        twins=True,
-        jitter_plain=True,
+        Batching(3, dict.fromkeys(Modality, 3), 4, other_cameras=False, twins=True, jitter_plain=True),
+        machine,
         depth_branches=len(model.depth_modules),
     )
-    train_step(model, objective, next(batches), optimizer)  # libraries make themselves ready
+    train_step(model, objective, next(batches), optimizer, machine)  # libraries make themselves ready
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that this switch is a prototype
         torch.cuda.set_sync_debug_mode("error")
     try:
-        train_step(model, objective, next(batches), optimizer)
+        train_step(model, objective, next(batches), optimizer, machine)
         with Unpinned():
-            terms = train_step(model, objective, next(batches), optimizer)
+            terms = train_step(model, objective, next(batches), optimizer, machine)
     finally:
         torch.cuda.set_sync_debug_mode("default")
     assert all(value.is_cuda for value in terms.values())

@@ -14,7 +14,7 @@ from rounding import cosines, gap, product
 from torch.nn import functional
 
 from tokenmatcher.contracts import Modality
-from tokenmatcher.mining.matching import match_clusters
+from tokenmatcher.mining.matchers.greedy import Assignment, match_clusters
 
 
 def unit_rows(count: int, width: int, seed: int) -> torch.Tensor:
@@ -157,3 +157,46 @@ def test_a_real_epoch_takes_no_look_at_all_pairs_again_and_again():
     by row would be 600 x 600 looks; here it is one for each row and one more where a column has filled up."""
     visible, infrared = unit_rows(600, 64, 0), unit_rows(430, 64, 1)
     assert calls(lambda: match_clusters(visible, infrared)) < 20 * (600 + 430)
+
+
+def assignment(columns, rows, capacity=2, modality=Modality.VISIBLE):
+    return Assignment(modality, np.array(columns, dtype=np.int64), rows, capacity)
+
+
+def test_an_assignment_reads_from_either_side():
+    # Rows 2 and 0 share column 1, in this order; column 2 was left empty and took row 1, and then row 2.
+    found = assignment([1, 0, 1], ((1,), (2, 0), (1, 2)), modality=Modality.INFRARED)
+    assert (found.num_rows, found.num_columns) == (3, 3)
+    assert found.first_match(Modality.INFRARED).tolist() == [1, 0, 1]
+    assert found.first_match(Modality.VISIBLE).tolist() == [1, 2, 1]
+    assert found.fused_pairs().tolist() == [[2, 0]]
+    match = found.match(1)
+    assert match.partner[Modality.INFRARED].tolist() == [1, 0, 1] and match.partner[Modality.VISIBLE].tolist() == [
+        1,
+        2,
+        1,
+    ]
+    assert match.fused.tolist() == [[2, 0]]
+    assert match.facts == {"capacity": 2, "raised": True, "matched_columns": pytest.approx(2 / 3)}
+
+
+def test_three_rows_on_a_column_are_no_pair():
+    assert assignment([0, 0, 0], ((2, 0, 1),), capacity=3).fused_pairs().shape == (0, 2)
+
+
+@pytest.mark.parametrize(
+    ("columns", "rows", "message"),
+    [
+        ([0], ((0,), (0,)), "more clusters"),
+        ([0, 2], ((0,), (1,)), "0..1"),
+        ([0, -1], ((0,), (1,)), "0..1"),
+        ([0, 0, 0], ((0, 1, 2),), "more than 2"),
+        ([0, 0], ((0, 1), ()), "no row"),
+        ([0, 0], ((0, 1), (0, 0)), "twice"),
+        ([0, 1], ((1,), (0,)), "disagrees"),
+        ([0, 1], ((0, 1), (1,)), "disagrees"),
+    ],
+)
+def test_an_assignment_refuses(columns, rows, message):
+    with pytest.raises(ValueError, match=message):
+        assignment(columns, rows)

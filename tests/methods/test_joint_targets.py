@@ -7,9 +7,11 @@ from hypothesis import strategies as st
 from rounding import assert_near, product
 
 from tokenmatcher.contracts import Modality, PseudoLabels
-from tokenmatcher.mining.matching import match_clusters
-from tokenmatcher.presets import PRESETS
-from tokenmatcher.training.targets import joint_targets, mixed_centroids
+from tokenmatcher.machine import Machine
+from tokenmatcher.methods.tokenmatcher import joint_targets, mixed_centroids
+from tokenmatcher.mining.matchers import greedy
+from tokenmatcher.mining.matchers.greedy import match_clusters
+from tokenmatcher.presets import preset
 
 VISIBLE, INFRARED = Modality.VISIBLE, Modality.INFRARED
 
@@ -45,7 +47,7 @@ def test_mixed_centroids_equal_the_slow_loop(seed, visible_clusters, infrared_cl
                 if first == cluster:
                     members.append(x)
             expected = F.normalize(torch.stack(members).mean(0), dim=0)
-            got = mixed_centroids(features, labels, match, m)[cluster]
+            got = mixed_centroids(features, labels, match.match(2), m)[cluster]
             # A mean of at most 50 features of either sign, which may be that much shorter than they are.
             assert_near(got, expected, 50 * product(50))
 
@@ -57,7 +59,13 @@ def test_joint_targets_are_complete():
 
     def make(local_labels):
         return joint_targets(
-            features, labels, PRESETS["sysu"]["paper"].mining, 4, cameras=cameras, local_labels=local_labels
+            features,
+            labels,
+            preset("sysu", "paper"),
+            greedy.match,
+            cameras=cameras,
+            local_labels=local_labels,
+            machine=Machine(),
         )
 
     targets = make(None)

@@ -1,17 +1,20 @@
 """Stage 2's objective against the published implementation, and against slow loops."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from rounding import cosines, gap, logit, product
 
-from tokenmatcher.contracts import Modality, Neighbours, PseudoLabels
+from tokenmatcher.contracts import ClusterMatch, Modality, Neighbours, PseudoLabels
 from tokenmatcher.losses import cluster_contrast
-from tokenmatcher.mining.matching import match_clusters
-from tokenmatcher.presets import PRESETS
-from tokenmatcher.training.objectives import JointObjective, View, batch_pairs
-from tokenmatcher.training.targets import JointTargets
+from tokenmatcher.methods.base import View
+from tokenmatcher.methods.contrast import batch_pairs
+from tokenmatcher.methods.tokenmatcher import JointObjective, JointTargets
+from tokenmatcher.mining.matchers.greedy import match_clusters
+from tokenmatcher.presets import preset
 
 VISIBLE, INFRARED = Modality.VISIBLE, Modality.INFRARED
 # The published terms are written down with three decimals.
@@ -50,7 +53,7 @@ def golden_case(data, case):
         mixed={m: torch.tensor(get(f"memory_mixed_{SHORT[m]}")) for m in Modality},
         instances=instances,
         neighbours=neighbours,
-        match=match_clusters(centroids[VISIBLE], centroids[INFRARED], capacity=2),
+        match=match_clusters(centroids[VISIBLE], centroids[INFRARED], capacity=2).match(2),
     )
     index = {VISIBLE: np.tile(get("index_rgb"), 2), INFRARED: get("index_ir")}
     views = {
@@ -69,7 +72,7 @@ def golden_case(data, case):
 def test_golden(golden, case, epoch):
     data = golden("stage2_objective")
     targets, views = golden_case(data, case)
-    objective = JointObjective(targets, PRESETS["sysu"]["paper"].losses, epoch)
+    objective = JointObjective(targets, preset("sysu", "paper").losses, epoch)
     terms = objective.losses(views)
     weighted = {name: objective.weights[name] * term.item() for name, term in terms.items()}
     prefix = f"{case}_epoch{epoch}_"
@@ -108,8 +111,9 @@ def test_golden(golden, case, epoch):
 def test_terms_equal_slow_loops(golden, case, epoch):
     data = golden("stage2_objective")
     targets, views = golden_case(data, case)
-    terms = JointObjective(targets, PRESETS["sysu"]["paper"].losses, epoch).losses(views)
-    match, temperature = targets.match, 0.05
+    terms = JointObjective(targets, preset("sysu", "paper").losses, epoch).losses(views)
+    match = match_clusters(targets.centroids[VISIBLE], targets.centroids[INFRARED], capacity=2)
+    temperature = 0.05
 
     cross = 0.0
     for m in Modality:
@@ -144,9 +148,31 @@ def test_terms_equal_slow_loops(golden, case, epoch):
     assert terms["fusion"].item() == pytest.approx(sum(pulled) / len(pulled), abs=logit(64))
 
 
+def test_images_without_a_partner_are_left_out_of_the_cross_term(golden):
+    """Half of the clusters have none: the term and the memories are those of the others."""
+    targets, views = golden_case(golden("stage2_objective"), "more_rgb")
+    losses = preset("sysu", "paper").losses
+    partner = {m: np.where(np.arange(len(found)) % 2 == 0, found, -1) for m, found in targets.match.partner.items()}
+    objective = JointObjective(replace(targets, match=ClusterMatch(partner)), losses, 0)
+    terms = objective.losses(views)
+    expected = 0.0
+    for m in Modality:
+        partners = partner[m][targets.labels[m].labels[views[m].index]]
+        kept = np.flatnonzero(partners != -1)
+        assert 0 < len(kept) < len(partners)
+        features, towards = views[m].features[torch.from_numpy(kept)], torch.from_numpy(partners[kept])
+        expected += cluster_contrast(features, targets.mixed[m.other], towards, 0.05).item()
+    assert terms["cross"].item() == pytest.approx(expected, abs=2 * logit(64))
+    assert "fusion" not in terms
+    nobody = ClusterMatch({m: np.full(len(found), -1) for m, found in partner.items()})
+    objective = JointObjective(replace(targets, match=nobody), losses, 0)
+    assert "cross" not in objective.losses(views)
+    objective.update(views)
+
+
 def test_fusion_weight_rises_late(golden):
     targets, _ = golden_case(golden("stage2_objective"), "more_rgb")
-    losses = PRESETS["sysu"]["paper"].losses
+    losses = preset("sysu", "paper").losses
     assert JointObjective(targets, losses, 35).weights["fusion"] == 0.03
     assert JointObjective(targets, losses, 36).weights["fusion"] == 0.12
 
