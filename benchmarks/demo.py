@@ -29,11 +29,11 @@ from tokenmatcher.evaluation.evaluate import Evaluator
 from tokenmatcher.images.augment import Augmenter, apply, draw_channels
 from tokenmatcher.images.sets import ImageSet
 from tokenmatcher.losses import token_diversity
+from tokenmatcher.machine import Randomness
 from tokenmatcher.models.weights import load_model
 from tokenmatcher.people.tracklets import tracklet_contrast
 from tokenmatcher.presets import preset
 from tokenmatcher.report.tables import table
-from tokenmatcher.runtime import Randomness
 from tokenmatcher.training.step import cosine, make_optimizer, set_learning_rate
 
 START = Path("pretrained/demo_vit.pth")

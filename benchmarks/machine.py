@@ -14,8 +14,8 @@ import timm
 import torch
 
 from tokenmatcher.cli import Parser
+from tokenmatcher.files import replacing
 from tokenmatcher.recipe import ModelConfig
-from tokenmatcher.runtime import replacing
 
 
 def machine() -> dict[str, object]:

@@ -15,11 +15,11 @@ from tokenmatcher.cli import Parser, run, seed
 from tokenmatcher.datasets.protocols import sysu_benchmark
 from tokenmatcher.evaluation.evaluate import Evaluator
 from tokenmatcher.evaluation.main import check_writable
+from tokenmatcher.files import replacing
 from tokenmatcher.models.backbone import TokenViT
 from tokenmatcher.models.weights import load_model
 from tokenmatcher.presets import preset
 from tokenmatcher.report.tables import score_table
-from tokenmatcher.runtime import replacing
 from tokenmatcher.training import checkpoint
 from tokenmatcher.training.main import main as train
 

@@ -9,8 +9,8 @@ from xml.sax.saxutils import escape
 from PIL import Image
 
 from tokenmatcher.cli import Parser, run
+from tokenmatcher.files import replacing
 from tokenmatcher.people import World, contact_sheet
-from tokenmatcher.runtime import replacing
 
 BOX_WIDTH, BOX_HEIGHT, GAP, MARGIN = 190, 92, 26, 16
 INK, LINE = "#1f2933", "#7b8794"

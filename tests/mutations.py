@@ -30,21 +30,21 @@ class Mutation:
 
 
 def mutations():
-    run, training = "tokenmatcher/runtime.py", "tokenmatcher/training"
+    run, training = "tokenmatcher/files.py", "tokenmatcher/training"
     e2e = "tests/test_end_to_end.py"
     yield Mutation(
         "rename", "a file is written beside its place and renamed into it", run,
         'with temporary.open("wb") as file:', 'with path.open("wb") as file:',
-        "tests/test_runtime.py::test_a_file_is_whole_or_as_before",
+        "tests/test_files.py::test_a_file_is_whole_or_as_before",
         ("        temporary.replace(path)\n", ""),
     )  # fmt: skip
     yield Mutation(
         "fsync", "a file is flushed to disk before it is renamed", run, "os.fsync(file.fileno())", "pass",
-        "tests/test_runtime.py::test_a_file_and_its_folder_are_on_disk_before_it_is_done",
+        "tests/test_files.py::test_a_file_and_its_folder_are_on_disk_before_it_is_done",
     )  # fmt: skip
     yield Mutation(
         "folder", "its folder is flushed, too", run, "        _sync_folder(path.parent)\n", "",
-        "tests/test_runtime.py::test_a_file_and_its_folder_are_on_disk_before_it_is_done",
+        "tests/test_files.py::test_a_file_and_its_folder_are_on_disk_before_it_is_done",
     )  # fmt: skip
     yield Mutation(
         "keep", "former checkpoints are kept", run, "_keep_as(younger, before(path, age))", "pass",
@@ -52,7 +52,7 @@ def mutations():
     )  # fmt: skip
     yield Mutation(
         "lock", "one run a folder", run, "fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)", "pass",
-        "tests/test_runtime.py::test_a_second_run_is_told_who_holds_the_folder",
+        "tests/test_files.py::test_a_second_run_is_told_who_holds_the_folder",
     )  # fmt: skip
     yield Mutation(
         "digest", "a digest inside checkpoints", "tokenmatcher/models/digest.py",
@@ -161,7 +161,7 @@ def mutations():
         "tests/datasets/test_prepare.py",
     )  # fmt: skip
     yield Mutation(
-        "seed", "every random number comes from the seed", run,
+        "seed", "every random number comes from the seed", "tokenmatcher/machine.py",
         "self.order = np.random.default_rng(seed)", "self.order = np.random.default_rng()",
         "tests/training/test_reproducible.py::test_the_same_bits_twice",
     )  # fmt: skip

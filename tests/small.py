@@ -9,13 +9,12 @@ from tokenmatcher.contracts import Modality
 from tokenmatcher.datasets import find_dataset
 from tokenmatcher.images.sets import ImageSet
 from tokenmatcher.images.store import ImageStore
-from tokenmatcher.machine import Machine
+from tokenmatcher.machine import Machine, Randomness
 from tokenmatcher.methods.tokenmatcher import TokenMatcher
 from tokenmatcher.mining.matchers.greedy import match
 from tokenmatcher.models.backbone import TokenViT
 from tokenmatcher.presets import preset
 from tokenmatcher.report.log import Console, JsonLines
-from tokenmatcher.runtime import Randomness
 from tokenmatcher.training.checkpoint import RunFolder
 from tokenmatcher.training.trainer import Trainer
 
@@ -45,7 +44,7 @@ def small_trainer(folder, count, *, cameras=None, pixels=None, recipe=RUN_RECIPE
         paths = tuple(folder / f"{modality}{n}.jpg" for n in range(len(images)))
         sets[modality] = ImageSet(modality, ImageStore(images), own, np.arange(len(images)) // 4, paths)
     console, lines = Console(folder), JsonLines(folder)
-    lines.on_resume(0)
+    lines.on_begin(folder, 0)
     return Trainer(
         method=kind(recipe, find_dataset("sysu"), sets, Machine(), matcher),
         images=sets,

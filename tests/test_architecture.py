@@ -16,7 +16,7 @@ MAY_USE = {
     "training": {"training", "images", "models", "methods"},
     "people": {"people", "datasets", "images", "models"},
 }
-EVERYBODY = {"contracts", "errors", "presets", "recipe", "runtime", "version", "cli", "distributed", "machine",
+EVERYBODY = {"contracts", "errors", "presets", "recipe", "files", "version", "cli", "distributed", "machine",
              "listeners", "schedules"}  # fmt: skip
 PURE = {"losses", "memory"}
 LONGEST = 400
@@ -52,7 +52,7 @@ def test_the_direction_of_flow():
 
 
 def test_pure_modules_know_nothing_above_them():
-    for name in ("contracts", "errors", "recipe", "runtime", "machine", "listeners", "schedules", "losses", "memory"):
+    for name in ("contracts", "errors", "recipe", "files", "machine", "listeners", "schedules", "losses", "memory"):
         assert set(inner(PACKAGE / f"{name}.py")) <= EVERYBODY, name
 
 

@@ -8,31 +8,10 @@ import pytest
 import torch
 from chaos.killed import FIRED
 from damage import flip_a_weight
+from runs import CAMERA, SMALL, entries, refused
 from scripts import call
 
 pytestmark = pytest.mark.slow
-
-SMALL = {
-    "preset": "demo", "device": "cpu", "pretrained-path": "none", "height": 32, "width": 16, "patch-size": 8,
-    "embed-dim": 16, "depth": 1, "num-heads": 2, "stem-channels": 4, "batch-size": 16, "num-instances": 4, "epochs": 2,
-    "iters": 3, "k1": 6, "k2": 2, "min-samples": 2, "eps": 0.7, "eval-start": 0,
-}  # fmt: skip
-SMALL = [word for name, value in SMALL.items() for word in (f"--{name}", str(value))] + ["--no-progress"]
-CAMERA = {
-    "epochs-visible": 2, "epochs-infrared": 1, "keep-from": 0, "iters": 2, "batch-size": 16, "eps": 0.7, "k1": 6,
-    "k2": 2,
-}  # fmt: skip
-CAMERA = [word for name, value in CAMERA.items() for word in (f"--camera-{name}", str(value))]
-
-
-def refused(*arguments):
-    """Exit status 2, one line on stderr, no traceback; returns the line."""
-    done = call(*arguments, check=False)
-    assert done.returncode == 2, done.stderr
-    lines = done.stderr.strip().splitlines()
-    assert len(lines) == 1, done.stderr
-    assert lines[0].startswith("error: ")
-    return lines[0]
 
 
 def weights(path):
@@ -42,14 +21,6 @@ def weights(path):
 def same_weights(a, b):
     a, b = weights(a), weights(b)
     return a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
-
-
-def entries(folder):
-    lines = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
-    for line in lines:
-        line.pop("seconds", None)
-        line.pop("images_per_second", None)
-    return lines
 
 
 @pytest.fixture(scope="module")
@@ -253,7 +224,7 @@ def test_regdb(regdb, tmp_path):
     line = refused("test_regdb.py", "--resume", one, "--data-dir", regdb, "--trial", 2)
     assert "trial 1" in line
     call("test_regdb.py", "--resume", one, "--data-dir", regdb, "--direction", "visible-to-infrared")
-    assert "test_regdb.py" in refused("test_sysu.py", "--resume", one, "--data-dir", regdb)
+    assert "test regdb" in refused("test_sysu.py", "--resume", one, "--data-dir", regdb)
 
 
 def test_bad_flags_and_files(trained, sysu, regdb, tmp_path):
@@ -270,8 +241,8 @@ def test_bad_flags_and_files(trained, sysu, regdb, tmp_path):
     assert "stage 1" in refused(*train, *small, "--stages", "2")
     assert "--seed" in refused(*train, *small, "--seed", -1)
     assert "--save-every" in refused(*train, *small, "--save-every", "nan")
-    assert "--bn-groups 3: a batch of 16 images" in refused(*train, *small, "--bn-groups", 3)
-    assert "--bn-groups 16: a batch of 16 images" in refused(*train, *small, "--bn-groups", 16)
+    assert "--bn-groups 3: a batch of 16 visible images" in refused(*train, *small, "--bn-groups", 3)
+    assert "--bn-groups 16: a batch of 16 visible images" in refused(*train, *small, "--bn-groups", 16)
     wider = [*small, "--embed-dim", 32, "--resume", trained / "stage1/last.pt"]
     assert "network" in refused(*train, *wider)
     other = tmp_path / "other"

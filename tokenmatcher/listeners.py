@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from torch import Tensor
 
 from tokenmatcher.contracts import EpochRecord
@@ -10,10 +12,11 @@ from tokenmatcher.contracts import EpochRecord
 class Listener:
     """Of several processes only the first one's are told. Every part may be left out."""
 
-    def on_resume(self, records: int) -> None:
-        """The run is about to go on, with that many epochs of all stages behind it; later ones are forgotten."""
+    def on_begin(self, folder: Path, records: int) -> None:
+        """The run in `folder` is about to begin, or to go on with that many epochs of all stages behind it; whatever
+        was told after these is forgotten: it is about to be done again."""
 
-    def on_step(self, place: EpochRecord, step: int, terms: dict[str, Tensor]) -> None:
+    def on_step(self, record: EpochRecord, step: int, terms: dict[str, Tensor]) -> None:
         """A step is done: its number in its epoch, from 0, and its loss terms, still on the device (reading them waits
         for it)."""
 

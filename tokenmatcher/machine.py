@@ -1,9 +1,11 @@
-"""Where a computation runs, and how."""
+"""Where a computation runs, how, and with which random numbers."""
 
 from __future__ import annotations
 
+import json
 import os
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -79,3 +81,33 @@ def make_deterministic() -> None:
     """
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS's condition for it
     torch.use_deterministic_algorithms(True)
+
+
+class Randomness:
+    """Every random number of a run comes from here, and all of it can be saved.
+
+    order: draws batches; pixels: draws augmentation and stochastic depth. A fresh network's weights come from
+    PyTorch's own generators, which are seeded and saved as well.
+    """
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+        self.order = np.random.default_rng(seed)
+        self.pixels = torch.Generator().manual_seed(seed)
+        torch.manual_seed(seed)
+
+    def state(self) -> dict[str, Any]:
+        cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
+        return {
+            "order": json.dumps(self.order.bit_generator.state),
+            "pixels": self.pixels.get_state(),
+            "torch": torch.get_rng_state(),
+            "cuda": cuda,
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        self.order.bit_generator.state = json.loads(state["order"])
+        self.pixels.set_state(state["pixels"])
+        torch.set_rng_state(state["torch"])
+        if torch.cuda.is_available() and len(state["cuda"]) == torch.cuda.device_count():
+            torch.cuda.set_rng_state_all(state["cuda"])

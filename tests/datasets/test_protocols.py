@@ -134,7 +134,7 @@ def test_bad_trees(tmp_path, regdb):
         sysu_queries(tmp_path)
     with pytest.raises(UserError, match="no visible image of the test ids"):
         sysu_gallery(tmp_path)
-    with pytest.raises(UserError, match=r"--trial must lie in 1\.\.10"):
+    with pytest.raises(UserError, match=r"trial must lie in 1\.\.10"):
         regdb_test(regdb, 11)
     with pytest.raises(UserError, match=r"no such file: .*test_visible_1\.txt"):
         regdb_test(tmp_path, 1)

@@ -122,7 +122,7 @@ def test_own_checkpoint_takes_another_stochastic_depth_and_nothing_else() -> Non
         ({"recipe": {}}, "group 'model'"),
         ({"recipe": {**RECIPE.to_dict(), "model": {**RECIPE.to_dict()["model"], "height": "tall"}}}, "file: "),
         ({"recipe": {**RECIPE.to_dict(), "model": {**RECIPE.to_dict()["model"], "patch_size": 0}}}, "file: "),
-        ({"recipe": {**RECIPE.to_dict(), "model": {**RECIPE.to_dict()["model"], "depth": 0}}}, "--depth"),
+        ({"recipe": {**RECIPE.to_dict(), "model": {**RECIPE.to_dict()["model"], "depth": 0}}}, "depth"),
     ],
 )
 def test_a_damaged_own_checkpoint(change: dict[str, Any], message: str) -> None:

@@ -50,10 +50,10 @@ def test_cutting_back(tmp_path):
         log.on_epoch(record(epoch))
     with log.lines.open("a") as file:
         file.write('{"half')
-    log.on_resume(1)
+    log.on_begin(tmp_path, 1)
     log.on_epoch(record(5))
     assert [json.loads(text)["epoch"] for text in log.lines.read_text().splitlines()] == [3, 5]
-    log.on_resume(10**9)
+    log.on_begin(tmp_path, 10**9)
     assert len(log.lines.read_text().splitlines()) == 2
 
 

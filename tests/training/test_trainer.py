@@ -77,9 +77,6 @@ class Told(Listener):
     def __init__(self):
         self.said = []
 
-    def on_resume(self, records):
-        self.said.append(("resume", records))
-
     def on_step(self, record, step, terms):
         self.said.append((dict(record.place), record.epoch, step, sorted(terms)))
 

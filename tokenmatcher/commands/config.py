@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from tokenmatcher.errors import SettingError, UserError
+from tokenmatcher.files import replacing
 from tokenmatcher.recipe import Recipe
-from tokenmatcher.runtime import replacing
 
 RUN_FLAGS = (
     "method", "matcher", "listener", "preset", "data_dir", "pretrained_path", "stages", "trial", "device", "precision",
@@ -21,10 +21,11 @@ NOT_AGAIN = ("resume", "dataset")  # of a file's flags, those that another run d
 
 @dataclass(frozen=True)
 class Config:
-    """run: flags. groups: numbers of the recipe, by group and name; any may be left out."""
+    """run: flags. groups: numbers of the recipe, by group and name; any may be left out. path: of the file."""
 
     run: dict[str, Any]
     groups: dict[str, dict[str, Any]]
+    path: Path | None = None
 
     @classmethod
     def read(cls, path: Path, dataset: str) -> Config:
@@ -46,7 +47,7 @@ class Config:
             raise SettingError("{config} {path}: 'run' has no {unknown}", path=path, unknown=", ".join(unknown))
         flags = {name: value for name, value in run.items() if name not in NOT_AGAIN}
         truths = {"True": True, "False": False}  # as versions before 0.2 wrote them
-        return cls({name: truths.get(str(value), value) for name, value in flags.items()}, content)
+        return cls({name: truths.get(str(value), value) for name, value in flags.items()}, content, path)
 
     def put_into(self, recipe: Recipe) -> Recipe:
         """`recipe` with the file's numbers.
@@ -57,7 +58,10 @@ class Config:
         values = recipe.to_dict()
         for name, group in self.groups.items():
             values[name] = {**values.get(name, {}), **group}
-        return type(recipe).from_dict(values)
+        try:
+            return type(recipe).from_dict(values)
+        except UserError as error:
+            raise SettingError("{config} {path}: {error}", path=self.path, error=error) from None
 
     def leaves(self) -> set[str]:
         """The numbers that the file names."""

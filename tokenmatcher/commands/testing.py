@@ -15,12 +15,12 @@ from tokenmatcher.datasets.base import Dataset
 from tokenmatcher.datasets.protocols import Benchmark
 from tokenmatcher.errors import SettingError, UserError
 from tokenmatcher.evaluation.evaluate import Evaluator
+from tokenmatcher.files import replacing
 from tokenmatcher.machine import Machine
 from tokenmatcher.models.backbone import TokenViT
 from tokenmatcher.models.files import load_file
 from tokenmatcher.models.weights import build_model
 from tokenmatcher.report.tables import METRICS, score_table
-from tokenmatcher.runtime import replacing
 
 Scores = dict[str, dict[str, Any]]
 

@@ -17,9 +17,10 @@ from tokenmatcher.distributed import Team, started_team
 from tokenmatcher.doors import find_listener, find_matcher, find_method
 from tokenmatcher.errors import SettingError
 from tokenmatcher.evaluation.evaluate import Evaluator
+from tokenmatcher.files import only_one
 from tokenmatcher.images.sets import ImageSet
 from tokenmatcher.listeners import Listener
-from tokenmatcher.machine import Machine, make_deterministic
+from tokenmatcher.machine import Machine, Randomness, make_deterministic
 from tokenmatcher.methods.base import Method, Stage
 from tokenmatcher.models.backbone import TokenViT
 from tokenmatcher.models.files import load_file
@@ -28,7 +29,6 @@ from tokenmatcher.models.weights import build_model
 from tokenmatcher.recipe import Recipe
 from tokenmatcher.report.header import run_header
 from tokenmatcher.report.log import Console, JsonLines
-from tokenmatcher.runtime import Randomness, only_one
 from tokenmatcher.training.checkpoint import RunFolder, as_before
 from tokenmatcher.training.interruption import caught_signals
 from tokenmatcher.training.resuming import checkpoint_to_resume, clear_leftovers, take_up
@@ -113,7 +113,7 @@ def train(
             network=network.to(machine.device),
             machine=machine,
             random=random,
-            folder=RunFolder(folder, given.method, dataset.name, trial, recipe, given.keep, team),
+            folder=RunFolder(folder, kind.name, dataset.name, trial, recipe, given.keep, team),
             evaluate=evaluate,
             listeners=own,
             say=console.say,
@@ -124,7 +124,7 @@ def train(
         network.vit.set_grad_checkpointing(given.recompute)
         changed = [] if resumed is None else take_up(trainer, resumed)
         for listener in own:
-            listener.on_resume(trainer.records)
+            listener.on_begin(folder, trainer.records)
         console.say(
             run_header(
                 dataset,

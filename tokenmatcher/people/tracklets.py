@@ -31,6 +31,7 @@ from tokenmatcher.cli import Parser, run
 from tokenmatcher.contracts import Modality
 from tokenmatcher.datasets.sysu import sysu_modality
 from tokenmatcher.errors import SettingError, flag
+from tokenmatcher.files import replacing
 from tokenmatcher.images.augment import Augmenter, apply, draw_channels
 from tokenmatcher.machine import Machine, choose_device
 from tokenmatcher.models.backbone import TokenViT
@@ -38,7 +39,6 @@ from tokenmatcher.models.norms import GroupedBatchNorm
 from tokenmatcher.models.weights import to_pretrained_layout
 from tokenmatcher.people import World, render
 from tokenmatcher.presets import TOKENMATCHER, preset
-from tokenmatcher.runtime import replacing
 from tokenmatcher.schedules import cosine
 
 CAMERAS = range(1, 7)

@@ -56,7 +56,7 @@ class JsonLines(Listener):
         self.lines = folder / "log.jsonl"
         _begun(self.lines)
 
-    def on_resume(self, records: int) -> None:
+    def on_begin(self, folder: Path, records: int) -> None:
         kept = self.lines.read_bytes().splitlines(keepends=True)[:records]
         with self.lines.open("r+b") as file:
             file.truncate(sum(map(len, kept)))

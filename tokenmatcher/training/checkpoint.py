@@ -16,11 +16,11 @@ import torch
 
 from tokenmatcher.distributed import ALONE, Team
 from tokenmatcher.errors import UserError
+from tokenmatcher.files import replacing
 from tokenmatcher.models.digest import DIGEST, check_digest, digest_of
 from tokenmatcher.models.files import load_file
 from tokenmatcher.models.weights import FORMAT, VERSION
 from tokenmatcher.recipe import Recipe
-from tokenmatcher.runtime import replacing
 
 LAST, BEST = "last.pt", "best.pt"
 
@@ -29,7 +29,7 @@ LAST, BEST = "last.pt", "best.pt"
 class RunFolder:
     """Where a run keeps its checkpoints, and what stands in all of them.
 
-    keep: former last.pt that are kept beside the newest, see `runtime.before`.
+    keep: former last.pt that are kept beside the newest, see `files.before`.
     """
 
     path: Path

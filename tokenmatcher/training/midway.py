@@ -16,8 +16,8 @@ import torch
 
 from tokenmatcher.contracts import EpochRecord, Modality
 from tokenmatcher.errors import SettingError, UserError
+from tokenmatcher.files import replacing
 from tokenmatcher.methods.base import Objective, Stage
-from tokenmatcher.runtime import replacing
 from tokenmatcher.training import checkpoint
 from tokenmatcher.training.checkpoint import RunFolder
 from tokenmatcher.training.restored import check_tensor, check_tensors

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from tokenmatcher.errors import SettingError, UserError
+from tokenmatcher.files import before
 from tokenmatcher.models.weights import TRAINING_ONLY
-from tokenmatcher.runtime import before
 from tokenmatcher.training import checkpoint
 from tokenmatcher.training.checkpoint import BEST, LAST, stage_folder
 from tokenmatcher.training.midway import BLAMED, MIDWAY

@@ -18,12 +18,11 @@ from tokenmatcher.contracts import EpochRecord, Modality
 from tokenmatcher.images.augment import Augmenter
 from tokenmatcher.images.batches import make_batches, plan_batches
 from tokenmatcher.listeners import Listener
-from tokenmatcher.machine import Machine
+from tokenmatcher.machine import Machine, Randomness
 from tokenmatcher.methods.base import Images, Method, Prepared, Stage
 from tokenmatcher.models.backbone import TokenViT
 from tokenmatcher.models.embedder import Embedder, extract
 from tokenmatcher.models.norms import same_statistics, spread_groups
-from tokenmatcher.runtime import Randomness
 from tokenmatcher.training.checkpoint import BEST, LAST, RunFolder
 from tokenmatcher.training.interruption import Signals
 from tokenmatcher.training.midway import Midway, not_finite, title_of

@@ -1,52 +1,18 @@
-"""Seeds, and files that are whole or not there."""
+"""Files that are whole or not there, and folders that one process holds."""
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
-import json
 import os
 import platform
 import shutil
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import Any, BinaryIO
-
-import numpy as np
-import torch
+from typing import BinaryIO
 
 from tokenmatcher.errors import SettingError
-
-
-class Randomness:
-    """Every random number of a run comes from here, and all of it can be saved.
-
-    order: draws batches; pixels: draws augmentation and stochastic depth. A fresh network's weights come from
-    PyTorch's own generators, which are seeded and saved as well.
-    """
-
-    def __init__(self, seed: int) -> None:
-        self.seed = seed
-        self.order = np.random.default_rng(seed)
-        self.pixels = torch.Generator().manual_seed(seed)
-        torch.manual_seed(seed)
-
-    def state(self) -> dict[str, Any]:
-        cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
-        return {
-            "order": json.dumps(self.order.bit_generator.state),
-            "pixels": self.pixels.get_state(),
-            "torch": torch.get_rng_state(),
-            "cuda": cuda,
-        }
-
-    def restore(self, state: dict[str, Any]) -> None:
-        self.order.bit_generator.state = json.loads(state["order"])
-        self.pixels.set_state(state["pixels"])
-        torch.set_rng_state(state["torch"])
-        if torch.cuda.is_available() and len(state["cuda"]) == torch.cuda.device_count():
-            torch.cuda.set_rng_state_all(state["cuda"])
 
 
 def before(path: Path, age: int) -> Path:

@@ -1,0 +1,80 @@
+"""The one command, and configurations from a file."""
+
+import json
+
+import pytest
+from scripts import call
+
+from tokenmatcher.commands.config import Config
+from tokenmatcher.errors import UserError
+from tokenmatcher.presets import preset
+
+
+def test_one_command_has_them_all():
+    said = call("-m", "tokenmatcher").stdout
+    for word in ("prepare", "train", "test", "people", "sysu", "regdb"):
+        assert word in said
+    assert call("-m", "tokenmatcher", "--help").stdout == said
+    assert "--lambda-cross" in call("-m", "tokenmatcher", "train", "sysu", "--help").stdout
+    assert "--direction" in call("-m", "tokenmatcher", "test", "regdb", "--help").stdout
+    assert "--data-dir" in call("-m", "tokenmatcher", "prepare", "regdb", "--help").stdout
+    assert "--train-ids" in call("-m", "tokenmatcher", "people", "sysu", "--help").stdout
+    assert "DATASET" in call("-m", "tokenmatcher", "train", "--help").stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["trian", "sysu"], "trian: no such command; there are prepare, train, test, people"),
+        (["train", "market"], "market: no such data set; there are sysu, regdb"),
+        (["train", "sysu", "--method", "sdlc"], "--method sdlc: there is no such method"),
+        (["train", "sysu", "--config", "absent.json"], "--config absent.json: cannot be read"),
+        (["test", "sysu"], "--resume"),
+    ],
+)
+def test_what_there_is_not_is_told_in_one_line(words, message):
+    done = call("-m", "tokenmatcher", *words, check=False)
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("error: ") and message in line
+
+
+def written(tmp_path, content):
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(content))
+    return path
+
+
+def test_a_few_lines_are_put_into_a_preset(tmp_path):
+    path = written(tmp_path, {"run": {"seed": 3}, "clusters": {"eps": 0.5}, "schedule": {"epochs": [2, 3]}})
+    config = Config.read(path, "sysu")
+    assert config.run == {"seed": 3}
+    assert config.leaves() == {"eps", "epochs"}
+    paper = preset("sysu", "paper")
+    assert config.put_into(paper) == paper.override({"eps": 0.5, "epochs": (2, 3)})
+
+
+def test_what_a_run_left_is_the_same_recipe_again(tmp_path):
+    demo = preset("regdb", "demo")
+    run = {"dataset": "regdb", "preset": "demo", "trial": 2, "compile": "False", "resume": "auto"}
+    config = Config.read(written(tmp_path, {"run": run, **demo.to_dict()}), "regdb")
+    assert config.put_into(preset("regdb", "paper")) == demo
+    assert config.run == {"preset": "demo", "trial": 2, "compile": False}
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ([1], "no configuration"),
+        ({"clusters": 3}, "no configuration"),
+        ({"run": {"dataset": "regdb"}}, "of data set regdb"),
+        ({"run": {"sed": 3}}, "'run' has no sed"),
+        ({"cluster": {"eps": 0.5}}, "there is no group cluster"),
+        ({"clusters": {"epps": 0.5}}, "group 'clusters' has no epps"),
+        ({"clusters": {"eps": 5}}, "eps must lie between 0 and 1"),
+        ({"clusters": {"eps": "x"}}, "eps must be a number"),
+    ],
+)
+def test_what_is_wrong_in_a_file_is_named(tmp_path, content, message):
+    with pytest.raises(UserError, match=message):
+        Config.read(written(tmp_path, content), "sysu").put_into(preset("sysu", "paper"))

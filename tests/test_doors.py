@@ -1,0 +1,124 @@
+"""What is given by file, as a user gives it; and what is wrong with such a file, in one line."""
+
+import csv
+import json
+
+import pytest
+import torch
+from scripts import call
+from test_end_to_end import CAMERA, SMALL, entries, refused
+
+from tokenmatcher.doors import find_listener, find_matcher, find_method
+from tokenmatcher.errors import SettingError, UserError
+
+EXAMPLES = ("--method", "examples/own_method.py", "--matcher", "examples/own_matcher.py", "--listener",
+            "examples/own_listener.py")  # fmt: skip
+
+
+@pytest.mark.slow
+def test_the_examples_train_together(sysu, tmp_path):
+    command = ["train_sysu.py", "--data-dir", sysu, "--logs-dir", tmp_path, *SMALL, *CAMERA, *EXAMPLES]
+    call(*command, "--lambda-compact", 0.3, "--stages", "1,camera")
+    call(*command, "--lambda-compact", 0.3, "--resume", "auto")
+    lines = entries(tmp_path)
+    assert 0 < lines[-1]["losses"]["compact"] < 4
+    assert 0 <= lines[-1]["match"]["matched"] <= 1
+    assert "compact" not in lines[0]["losses"]
+    rows = list(csv.reader((tmp_path / "epochs.csv").open()))
+    assert [row[:3] for row in rows[1:]] == [[e["stage"], str(e.get("camera", "")), str(e["epoch"])] for e in lines]
+    saved = torch.load(tmp_path / "stage2/last.pt", weights_only=True)
+    assert saved["method"] == "compact"
+    assert saved["recipe"]["compact"] == {"lambda_compact": 0.3}
+    call("test_sysu.py", "--resume", tmp_path / "stage2/last.pt", "--data-dir", sysu)
+    # The same again from what the run left, but for one number, and by flags: flags win.
+    again = ["--logs-dir", tmp_path / "again", "--no-progress", "--config", tmp_path / "config.json"]
+    call("-m", "tokenmatcher", "train", "sysu", *again, "--stages", "1", "--lambda-compact", 0.1)
+    config = json.loads((tmp_path / "again/config.json").read_text())
+    assert config["compact"] == {"lambda_compact": 0.1}
+    assert config["run"]["method"] == "examples/own_method.py"
+    assert entries(tmp_path / "again") == [
+        {**line, "scores": line.get("scores")} if "scores" in line else line for line in lines[:2]
+    ]
+    line = refused("train_sysu.py", "--data-dir", sysu, "--logs-dir", tmp_path, *SMALL, *CAMERA, "--resume", "auto")
+    assert "was trained by --method compact" in line
+
+
+BROKEN = {
+    "raises.py": ("\n\n\ndef match(clusters):\n    return clusters.nothing\n", "raises.py, line 5: AttributeError"),
+    "refuses.py": (
+        "import numpy as np\nfrom tokenmatcher.contracts import ClusterMatch, Modality\n\n\ndef match(clusters):\n"
+        "    return ClusterMatch({m: np.array([99]) for m in Modality})\n",
+        "refuses.py, line 6: ValueError: partners of visible",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", BROKEN)
+def test_what_goes_wrong_inside_is_told_with_file_and_line(sysu, tmp_path, name):
+    text, message = BROKEN[name]
+    (tmp_path / name).write_text(text)
+    command = ["train_sysu.py", "--data-dir", sysu, "--logs-dir", tmp_path / "logs", *SMALL, "--stages", "1,2"]
+    done = call(*command, "--matcher", tmp_path / name, check=False)
+    assert done.returncode == 2
+    assert message in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("def match(clusters):\n  return (\n", r"line \d+: .*"),
+        ("x = 1\n", "has no function 'match'"),
+        ("def match():\n    pass\n", "line 1: 'match' must take the clusters alone"),
+        ("def match(a, b):\n    pass\n", "line 1: 'match' must take the clusters alone"),
+        ("import nothing_of_that_name\n", "line 1: ModuleNotFoundError"),
+        ("def f():\n    raise ValueError('inside')\n\n\nf()\n", "line 2: ValueError: inside"),
+    ],
+)
+def test_a_broken_matcher(tmp_path, text, message):
+    path = tmp_path / "own.py"
+    path.write_text(text)
+    with pytest.raises(UserError, match=rf"own\.py.*{message}"):
+        find_matcher(str(path))
+
+
+METHOD = "from tokenmatcher.methods.base import Method\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("x = 1\n", "holds 0 subclasses of Method, and must hold one"),
+        (METHOD + "class A(Method): pass\nclass B(Method): pass\n", "holds 2 subclasses of Method"),
+        (METHOD + "class A(Method): pass\n", "A has no name"),
+        (METHOD + "class A(Method):\n    name, presets = 'a', {}\n", "A lacks stage_names, stages"),
+    ],
+)
+def test_a_broken_method(tmp_path, text, message):
+    path = tmp_path / "own.py"
+    path.write_text(text)
+    with pytest.raises(SettingError, match=rf"method .*own\.py: .*{message}"):
+        find_method(str(path))
+
+
+def test_a_broken_listener(tmp_path):
+    path = tmp_path / "own.py"
+    path.write_text(
+        "from tokenmatcher.listeners import Listener\n\n\nclass A(Listener):\n    def __init__(self, x): pass\n"
+    )
+    with pytest.raises(UserError, match=r"own\.py: A cannot be made"):
+        find_listener(str(path))
+
+
+@pytest.mark.parametrize("find", [find_method, find_matcher, find_listener])
+def test_what_there_is_not(find, tmp_path):
+    with pytest.raises(SettingError, match=r"absent\.py: no such file"):
+        find(str(tmp_path / "absent.py"))
+
+
+def test_unknown_names_say_what_there_is():
+    with pytest.raises(SettingError, match=r"method sdlc: there is no such method; there are tokenmatcher"):
+        find_method("sdlc")
+    with pytest.raises(SettingError, match=r"matcher gredy: there is no such matcher; there are greedy"):
+        find_matcher("gredy")
