@@ -37,7 +37,8 @@ def run(main: Callable[[], None]) -> NoReturn:
         sys.exit(2)
     except Interruption as stop:
         if os.environ.get("RANK", "0") == "0":  # of several processes the first speaks
-            print(stop, file=sys.stderr)
+            goes_on = f"; the same command with {flag('resume')} auto goes on" if stop.resumable else ""
+            print(f"{stop}{goes_on}", file=sys.stderr)
         sys.exit(stop.exit_status)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)

@@ -127,7 +127,7 @@ def started_team(device: str) -> Iterator[Team]:
     if gpu:
         if local >= torch.cuda.device_count():
             raise UserError(
-                f"--nproc-per-node: process {local} has no GPU of its own, {torch.cuda.device_count()} found"
+                f"process {local} of this machine has no GPU of its own, {torch.cuda.device_count()} found: start fewer"
             )
         torch.cuda.set_device(local)
     try:

@@ -67,8 +67,9 @@ class Interruption(BaseException):
     Args:
         message: a line for the user.
         exit_status: what the process exits with.
+        resumable: whether what was begun can be gone on with.
     """
 
-    def __init__(self, message: str, exit_status: int) -> None:
+    def __init__(self, message: str, exit_status: int, *, resumable: bool = False) -> None:
         super().__init__(message)
-        self.exit_status = exit_status
+        self.exit_status, self.resumable = exit_status, resumable

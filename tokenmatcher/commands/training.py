@@ -65,7 +65,7 @@ def train(
             raise SettingError("{neighbour_search} approximate: needs the package faiss-gpu or faiss-cpu")
         resumed, warnings = team.decide(lambda: checkpoint_to_resume(given.resume, folder, names, stages))
         if resumed is not None:
-            recipe, notes = team.decide(partial(as_before, resumed, recipe, named))
+            recipe, notes = team.decide(partial(as_before, resumed, recipe, kind.name, named))
             warnings += notes
         records = dataset.training(given.data_dir, trial)
         random = Randomness(given.seed)

@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from tokenmatcher.errors import UserError
+from tokenmatcher.errors import SettingError, UserError
 from tokenmatcher.people.render import render
 from tokenmatcher.people.world import (
     REGDB_THERMAL,
@@ -123,18 +123,21 @@ def _finished_before(root: Path, manifest: dict[str, object], shots: Iterable[Sh
     if not root.exists():
         return False
     if not root.is_dir():
-        raise UserError(f"{root} is a file, not a folder; choose another --out")
+        raise SettingError("{root} is a file, not a folder; choose another {out}", root=root)
     if not any(root.iterdir()):
         return False
     path = root / MANIFEST
     if not path.is_file():
-        raise UserError(f"{root} is not empty and holds no {MANIFEST}; choose another --out")
+        raise SettingError(f"{{root}} is not empty and holds no {MANIFEST}; choose another {{out}}", root=root)
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise UserError(f"{path} cannot be read: {error}") from error
     if found != manifest:
-        raise UserError(f"{root} holds people drawn with other parameters (see {MANIFEST} there); choose another --out")
+        raise SettingError(
+            f"{{root}} holds people drawn with other parameters (see {MANIFEST} there); choose another {{out}}",
+            root=root,
+        )
     missing = [shot.path for shot in shots if not (root / shot.path).is_file()]
     if missing:
         raise UserError(f"{root} lacks {len(missing)} of its pictures, the first is {missing[0]}; remove the folder")
@@ -153,7 +156,7 @@ def _write_tree(
 ) -> Written:
     """Write into a sibling folder and rename it into place when all is there."""
     if workers < 1:
-        raise UserError(f"--workers must be at least 1, got {workers}")
+        raise SettingError(f"{{workers}} must be at least 1, got {workers}")
     manifest: dict[str, object] = {
         "version": VERSION,
         "layout": layout,
@@ -186,7 +189,7 @@ def _write_tree(
 def _require_counts(**counts: int) -> None:
     for name, value in counts.items():
         if value < 0:
-            raise UserError(f"--{name.replace('_', '-')} must not be negative, got {value}")
+            raise SettingError(f"{{{name}}} must not be negative, got {value}")
 
 
 def write_sysu(
@@ -218,10 +221,10 @@ def write_sysu(
     """
     _require_counts(train_ids=train_ids, val_ids=val_ids, test_ids=test_ids, first_identity=identity_offset)
     if train_ids + val_ids + test_ids == 0:
-        raise UserError("--train-ids, --val-ids and --test-ids are all 0: nobody to draw")
+        raise SettingError("{train_ids}, {val_ids} and {test_ids} are all 0: nobody to draw")
     if min(shots_visible, shots_infrared) < 1:
-        raise UserError(
-            f"--shots-visible and --shots-infrared must be at least 1, got {shots_visible} and {shots_infrared}"
+        raise SettingError(
+            f"{{shots_visible}} and {{shots_infrared}} must be at least 1, got {shots_visible} and {shots_infrared}"
         )
     sizes = {"train": train_ids, "val": val_ids, "test": test_ids}
 
@@ -271,9 +274,9 @@ def write_regdb(
     """
     _require_counts(first_identity=identity_offset)
     if ids < 2 or ids % 2:
-        raise UserError(f"--ids must be even and at least 2, got {ids}")
+        raise SettingError(f"{{ids}} must be even and at least 2, got {ids}")
     if images < 1:
-        raise UserError(f"--images must be at least 1, got {images}")
+        raise SettingError(f"{{images}} must be at least 1, got {images}")
     shots = list(regdb_shots(world, ids, images, identity_offset))
     paths: dict[tuple[str, int], list[str]] = {}
     for shot in shots:

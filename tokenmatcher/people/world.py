@@ -14,7 +14,7 @@ from functools import lru_cache
 import numpy as np
 
 from tokenmatcher.contracts import Modality
-from tokenmatcher.errors import UserError
+from tokenmatcher.errors import SettingError, UserError
 
 
 class Spectrum(str, Enum):
@@ -71,14 +71,14 @@ class World:
         for name in ("nir_correlation", "nir_inverted", "occlusion"):
             value = getattr(self, name)
             if not 0 <= value <= 1:
-                raise UserError(f"--{name.replace('_', '-')} must lie between 0 and 1, got {value}")
+                raise SettingError(f"{{{name}}} must lie between 0 and 1, got {value}")
         if not 0 <= self.camera_cast <= 3:
-            raise UserError(f"--camera-cast must lie between 0 and 3, got {self.camera_cast}")
+            raise SettingError(f"{{camera_cast}} must lie between 0 and 3, got {self.camera_cast}")
         if self.seed < 0:
-            raise UserError(f"--seed must not be negative, got {self.seed}")
+            raise SettingError(f"{{seed}} must not be negative, got {self.seed}")
         if not (32 <= self.height <= 1024 and 12 <= self.width <= 1024):
-            raise UserError(
-                f"--height and --width must be at least 32 and 12 pixels and at most 1024, "
+            raise SettingError(
+                f"{{height}} and {{width}} must be at least 32 and 12 pixels and at most 1024, "
                 f"got {self.height} and {self.width}"
             )
 

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from tokenmatcher.distributed import ALONE, Team
-from tokenmatcher.errors import UserError
+from tokenmatcher.errors import SettingError, UserError
 from tokenmatcher.files import replacing
 from tokenmatcher.models.digest import DIGEST, check_digest, digest_of
 from tokenmatcher.models.files import load_file
@@ -109,16 +109,24 @@ def read(path: Path, *, for_training: bool = True) -> dict[str, Any]:
     return content
 
 
-def as_before(path: Path, recipe: Recipe, given: Collection[str]) -> tuple[Recipe, list[str]]:
+def method_of(content: dict[str, Any]) -> str:
+    """The name of the method that trained it; the first checkpoints do not say, and there was one."""
+    return str(content.get("method", "tokenmatcher"))
+
+
+def as_before(path: Path, recipe: Recipe, method: str, given: Collection[str]) -> tuple[Recipe, list[str]]:
     """`recipe` for a run that goes on from `path`: numbers that came in after the first checkpoints were written stay
     what they were in that file, or meant when it was written, unless they were `given`. With notes on those that
     this changes.
 
     Raises:
-        UserError: no configuration in the file.
+        UserError: no configuration in the file, or another method's.
     """
+    content = load_file(path, mapped=True)
+    if method_of(content) != method:
+        raise SettingError("{path}: was trained by {method} {own}", path=path, own=method_of(content))
     try:
-        saved = type(recipe).from_dict(load_file(path, mapped=True)["recipe"])
+        saved = type(recipe).from_dict(content["recipe"])
     except (LookupError, UserError) as error:
         raise UserError(f"{path}: {error}") from None
     kept = recipe.override({name: value for name, value in saved.latecomers().items() if name not in given})

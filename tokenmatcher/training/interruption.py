@@ -37,8 +37,7 @@ class Signals:
             Interruption: always.
         """
         received = self.received or signal.SIGTERM
-        message = f"stopped by {received.name}; the same command with --resume auto goes on"
-        raise Interruption(message, EXIT_STATUS)
+        raise Interruption(f"stopped by {received.name}", EXIT_STATUS, resumable=True)
 
     @contextmanager
     def deferred(self) -> Iterator[None]:

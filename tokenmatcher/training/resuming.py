@@ -101,8 +101,8 @@ def _take_up(trainer: Trainer, path: Path, content: dict[str, Any]) -> list[str]
     """Check everything, then change everything."""
     method, folder, network = trainer.method, trainer.folder, trainer.network
     recipe = method.recipe
-    if content.get("method", "tokenmatcher") != folder.method:
-        raise SettingError("{path}: was trained by {method} {own}", path=path, own=content["method"])
+    if checkpoint.method_of(content) != folder.method:
+        raise SettingError("{path}: was trained by {method} {own}", path=path, own=checkpoint.method_of(content))
     saved = type(recipe).from_dict(content["recipe"])
     if "stage" not in content["run"]:
         raise SettingError("{path}: a save within an epoch, which {resume} auto takes up by itself", path=path)
