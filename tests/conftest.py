@@ -18,7 +18,7 @@ GOLDEN = Path(__file__).parent / "golden"
 
 
 def pytest_addoption(parser):
-    parser.addoption("--cases", type=int, default=160, help="data sets that tests/fuzz damages (default 160)")
+    parser.addoption("--cases", type=int, default=240, help="data sets that tests/fuzz damages (default 240)")
     parser.addoption("--kills", type=int, default=3, help="runs that tests/chaos kills (default 3)")
 
 

@@ -89,7 +89,7 @@ def mutations():
     )  # fmt: skip
     yield Mutation(
         "full disk", "a full disk is told by file", f"{training}/checkpoint.py",
-        'raise UserError(f"{path}: cannot be written ({error}); a file that was there is untouched") from None',
+        'raise UserError(f"{path}: cannot be written ({cause}); a file that was there is untouched") from None',
         "raise",
         "tests/chaos/test_disk.py",
     )  # fmt: skip

@@ -33,7 +33,7 @@ def test_round_trip_through_json(dataset, name):
         ({"votes": 5}, "votes"),
         ({"eps": 1.5}, "eps"),
         ({"batch_size": 100}, "batch_size"),
-        ({"camera_eps": (0.1,)}, "camera_eps"),
+        ({"camera_eps": (0.1, 1.5)}, "camera_eps"),
         ({"camera_keep_from": 20}, "camera_keep_from"),
         ({"k2": 40}, "k2"),
         ({"epochs": (0, 5)}, "epochs"),

@@ -98,3 +98,26 @@ def clear_sysu_tree(root: Path) -> Path:
     for name, ids in (("train", "1,2,3,4,5,6,7"), ("val", "8"), ("test", "9,10")):
         (root / "exp" / f"{name}_id.txt").write_text(ids + "\n")
     return root
+
+
+def llcm_tree(root: Path, train: Sequence[int] = (1, 2, 3), test: Sequence[int] = (4, 5), images: int = 2) -> Path:
+    """LLCM's layout: nine cameras by day, eight by night; labels of training start at 0."""
+    seed = 0
+    lines: dict[str, list[str]] = {"vis": [], "nir": []}
+    for identity in (*train, *test):
+        for short, cameras in (("vis", range(1, 10)), ("nir", (1, 2, 4, 5, 6, 7, 8, 9))):
+            for camera in cameras:
+                for number in range(images):
+                    name = f"{identity:04d}_c{camera:02d}_s1_f{number}_{short}.jpg"
+                    path = f"{short}/{identity:04d}/{name}"
+                    if identity in test:
+                        path = f"test_{short}/cam{camera}/{identity:04d}/{name}"
+                    else:
+                        lines[short].append(f"{path} {train.index(identity)}\n")
+                    write_image(root / path, seed)
+                    seed += 1
+    (root / "idx").mkdir(parents=True)
+    for short, listed in lines.items():
+        (root / "idx" / f"train_{short}.txt").write_text("".join(listed))
+    (root / "idx" / "test_id.txt").write_text(",".join(map(str, test)) + "\n")
+    return root

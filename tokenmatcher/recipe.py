@@ -28,6 +28,7 @@ def number(
     choices: tuple[str, ...] | None = None,
     least: float | None = None,
     formerly: Callable[[dict[str, Any]], Any] | None = None,
+    any_length: bool = False,
 ) -> Any:
     """A leaf.
 
@@ -35,8 +36,10 @@ def number(
         least: the smallest value allowed, by default 1 for whole numbers and 0 for others.
         formerly: what its group of a configuration meant that was written before this leaf came in; None: the
             leaf has always been there.
+        any_length: a tuple may have more or fewer values than the default.
     """
-    return field(default=default, metadata={"help": text, "choices": choices, "least": least, "formerly": formerly})
+    metadata = {"help": text, "choices": choices, "least": least, "formerly": formerly, "any_length": any_length}
+    return field(default=default, metadata=metadata)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -276,6 +279,8 @@ def _formerly(kind: type, given: dict[str, Any]) -> dict[str, Any]:
 def _check_leaf(name: str, value: Any, default: Any, metadata: Any) -> None:
     values, like = (value, default[0]) if isinstance(default, tuple) else ((value,), default)
     where = f"{{{name}}}"
+    if isinstance(default, tuple) and not metadata["any_length"] and len(value) != len(default):
+        raise SettingError(f"{where} takes {len(default)} values, got {len(value)}")
     for one in values:
         if isinstance(like, str | bool):
             if not isinstance(one, type(like)) or (metadata["choices"] and one not in metadata["choices"]):

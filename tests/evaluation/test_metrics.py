@@ -11,11 +11,14 @@ from tokenmatcher.evaluation import metrics
 from tokenmatcher.evaluation.metrics import Scores, cross_modality_scores, mean_scores
 
 
-def slow_scores(similarity, query_ids, gallery_ids, query_cameras, gallery_cameras, excluded, distinct):
+def slow_scores(similarity, query_ids, gallery_ids, query_cameras, gallery_cameras, excluded, distinct, own=False):
     """One query after the other, as the rules are told; None if no query has a match."""
     firsts, precisions, penalties = [], [], []
     for q in range(len(query_ids)):
         seen = [g for g in range(len(gallery_ids)) if (query_cameras[q], gallery_cameras[g]) not in excluded]
+        if own:
+            views = list(zip(gallery_ids, gallery_cameras, strict=True))
+            seen = [g for g in seen if views[g] != (query_ids[q], query_cameras[q])]
         seen.sort(key=lambda g: -similarity[q][g])
         ranked = [gallery_ids[g] for g in seen]
         if query_ids[q] not in ranked:
@@ -96,19 +99,21 @@ def cases(draw):
         *cameras,
         excluded,
         draw(st.booleans()),
+        draw(st.booleans()),
     )
 
 
 @settings(deadline=None, max_examples=300)
 @given(cases())
 def test_equals_the_slow_loop(case):
-    *arrays, excluded, distinct = case
-    expected = slow_scores(*arrays, excluded, distinct)
+    *arrays, excluded, distinct, own = case
+    expected = slow_scores(*arrays, excluded, distinct, own)
+    rule = {"excluded_cameras": excluded, "own_camera_excluded": own, "distinct_identities": distinct}
     if expected is None:
         with pytest.raises(ValueError, match="no query has a match"):
-            cross_modality_scores(*arrays, excluded_cameras=excluded, distinct_identities=distinct)
+            cross_modality_scores(*arrays, **rule)
         return
-    scores = cross_modality_scores(*arrays, excluded_cameras=excluded, distinct_identities=distinct)
+    scores = cross_modality_scores(*arrays, **rule)
     assert_equal(scores, Scores(*expected))
 
 
@@ -216,7 +221,7 @@ def test_inputs_that_do_not_fit():
         ((similarity, query_ids[1:], gallery_ids), "query_ids"),
         ((similarity, gallery_ids, query_ids), "query_ids"),
         ((similarity, query_ids, gallery_ids[:, None]), "gallery_ids"),
-        ((similarity, query_ids, gallery_ids), "excluded_cameras needs"),
+        ((similarity, query_ids, gallery_ids), "excluding cameras needs"),
         ((similarity, query_ids, gallery_ids, query_cameras, query_cameras), "gallery_cameras"),
         (
             (np.where(similarity > 3, np.nan, similarity), query_ids, gallery_ids, query_cameras, gallery_cameras),

@@ -24,6 +24,11 @@ def picture(rng, tree):
     return rng.choice(sorted(found))
 
 
+def listed(path):
+    """Whether a list names the picture; others are found in the folder of a camera."""
+    return not any(part.startswith("cam") for part in path.parts)
+
+
 # --- pictures
 
 
@@ -127,13 +132,15 @@ def a_text_bomb(rng, tree):
 
 
 def removed(rng, tree):
-    picture(rng, tree).unlink()
-    return ANY if (tree / "idx").is_dir() else LESS
+    path = picture(rng, tree)
+    path.unlink()
+    return ANY if listed(path) else LESS
 
 
 def a_folder_for_a_picture(rng, tree):
-    exchanged(picture(rng, tree), Path.mkdir)
-    return ANY if (tree / "idx").is_dir() else LESS
+    path = picture(rng, tree)
+    exchanged(path, Path.mkdir)
+    return ANY if listed(path) else LESS
 
 
 def a_loop_for_a_picture(rng, tree):
@@ -175,14 +182,14 @@ def odd_names(rng, tree):
              "%s%n{0}.jpg", "'quote\".jpg", os.fsdecode(b"\xff\xfe.jpg"), " .jpg", "a" * 240 + ".jpg"]  # fmt: skip
     for name in rng.sample(names, 3):
         shutil.copyfile(path, path.with_name(name))
-    return SAME if (tree / "idx").is_dir() else MORE
+    return SAME if listed(path) else MORE
 
 
 def a_damaged_odd_name(rng, tree):
     path = picture(rng, tree)
     odd = path.with_name(rng.choice(("\x1b]0;title\x07.jpg", "two\nlines.jpg", os.fsdecode(b"\xff.jpg"))))
     odd.write_bytes(b"no picture")
-    return SAME if (tree / "idx").is_dir() else "cannot be read as an image"
+    return SAME if listed(odd) else "cannot be read as an image"
 
 
 # --- the tree
@@ -249,7 +256,12 @@ TREES = (
     a_folder_is_gone, a_folder_is_a_file, a_folder_is_a_loop, a_folder_has_another_name, half_a_copy,
     the_copy_is_a_file, an_old_copy, store_is_a_file,
 )  # fmt: skip
-DAMAGES = {"sysu": (*PICTURES, *TREES, *lists.OF_IDS), "regdb": (*PICTURES, *TREES, *lists.OF_IMAGES)}
+NO_COPY = tuple(way for way in TREES if way not in (half_a_copy, the_copy_is_a_file, an_old_copy))
+DAMAGES = {
+    "sysu": (*PICTURES, *TREES, *lists.OF_SYSU),
+    "regdb": (*PICTURES, *TREES, *lists.OF_REGDB),
+    "llcm": (*PICTURES, *NO_COPY, *lists.OF_LLCM),
+}
 
 
 def damaged(dataset: str, seed: int, tree: Path):

@@ -22,11 +22,12 @@ from pathlib import Path
 from fuzz.damages import DAMAGES, damaged
 from fuzz.expected import ANY, LESS, MORE, PIXELS, SAME
 from PIL import Image
-from trees import regdb_tree, sysu_tree
+from trees import llcm_tree, regdb_tree, sysu_tree
 
 from tokenmatcher.cli import run
 from tokenmatcher.datasets import find_dataset
 from tokenmatcher.datasets.files import read_ids
+from tokenmatcher.datasets.llcm import llcm_images
 from tokenmatcher.datasets.sysu import sysu_images
 from tokenmatcher.images.store import ImageStore
 
@@ -39,6 +40,8 @@ def template(dataset, folder):
     tree = folder / dataset
     if dataset == "sysu":
         sysu_tree(tree, train=(1, 4), val=(7,), test=(2, 6))
+    elif dataset == "llcm":
+        llcm_tree(tree, train=(1, 2), test=(4,), images=1)
     else:
         regdb_tree(tree, num_ids=4, trials=(1,))
     # What is imported on first use nobody may not be allowed to read: Pillow's formats, a codec.
@@ -53,12 +56,16 @@ def template(dataset, folder):
 
 def work(dataset, tree):
     """What preparing, training and testing read: {part: {image: (camera, identity, digest of its pixels)}}."""
-    trial, data = None if dataset == "sysu" else 1, find_dataset(dataset)
+    trial, data = 1 if dataset == "regdb" else None, find_dataset(dataset)
     print(data.prepare(tree).table())
     parts = {str(m): records for m, records in data.training(tree, trial).items()}
     if dataset == "sysu":
         ids = read_ids(tree / "exp" / "test_id.txt")
         parts["test"] = [record for identity in ids for record in sysu_images(tree, identity, range(1, 7))]
+        parts["drawn"] = list(data.benchmark(tree).images)
+    elif dataset == "llcm":
+        ids = read_ids(tree / "idx" / "test_id.txt")
+        parts["test"] = [r for m, cams in data.cameras.items() for i in ids for r in llcm_images(tree, m, i, cams)]
         parts["drawn"] = list(data.benchmark(tree).images)
     else:
         parts["test"] = list(data.benchmark(tree, 1).images)
@@ -179,16 +186,16 @@ def main():
     with workshop() as folder:
         ready = {dataset: template(dataset, folder) for dataset in DAMAGES}
         for seed in range(given.cases):
-            dataset = ("sysu", "regdb")[seed % 2]
+            dataset = list(DAMAGES)[seed % len(DAMAGES)]
             try:
-                name, said = case(dataset, seed // 2, *ready[dataset], folder)
+                name, said = case(dataset, seed // len(DAMAGES), *ready[dataset], folder)
                 counts[name][(dataset, "read" if said is None else "refused")] += 1
             except AssertionError as error:
                 failed.append(str(error))
                 print(error, flush=True)
-    lines = ["| damage | SYSU: read | refused | RegDB: read | refused |", "|---|---|---|---|---|"]
+    lines = ["| damage | SYSU: read | refused | RegDB: read | refused | LLCM: read | refused |", "|---" * 7 + "|"]
     for name in dict.fromkeys(way.__name__ for ways in DAMAGES.values() for way in ways):
-        cells = [counts[name][(d, o)] or "" for d in ("sysu", "regdb") for o in ("read", "refused")]
+        cells = [counts[name][(d, o)] or "" for d in DAMAGES for o in ("read", "refused")]
         lines.append(f"| {name.replace('_', ' ')} | {' | '.join(map(str, cells))} |")
     total = sum(sum(found.values()) for found in counts.values())
     lines.append(f"\n{total} of {given.cases} cases ended as expected.")

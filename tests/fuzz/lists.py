@@ -6,15 +6,15 @@ from fuzz.expected import ANY, SAME, exchanged, loop
 
 
 def id_list(rng, tree):
-    return tree / "exp" / f"{rng.choice(('train', 'val', 'test'))}_id.txt"
+    return rng.choice(sorted([*tree.glob("exp/*_id.txt"), *tree.glob("idx/test_id.txt")]))
 
 
 def lines_of(rng, tree):
-    """A RegDB list of trial 1."""
-    return rng.choice(sorted((tree / "idx").glob("*_1.txt")))
+    """A RegDB list of trial 1, or an LLCM list of training."""
+    return rng.choice(sorted((tree / "idx").glob("*_1.txt")) or sorted((tree / "idx").glob("train_*.txt")))
 
 
-# --- lists of ids (SYSU-MM01)
+# --- lists of ids (SYSU-MM01, LLCM)
 
 
 def rewritten(path, change):
@@ -93,7 +93,7 @@ def ids_in_training_and_test(rng, tree):
     return "both of training and of test"
 
 
-# --- lists of images (RegDB)
+# --- lists of images (RegDB, LLCM)
 
 
 def untidy_lines(rng, tree):
@@ -154,11 +154,26 @@ def a_person_in_both_splits(rng, tree):
     return "both in training and in test"
 
 
-OF_IDS = (
+def a_name_without_camera(rng, tree):
+    path = lines_of(rng, tree)
+    entry = path.read_text().splitlines()[0].rpartition(" ")[0]
+    other = entry.replace("_c0", rng.choice(("_x0", "c0", "_c0x", "_c-")))
+    (tree / entry).rename(tree / other)
+    path.write_text(path.read_text().replace(entry, other))
+    return "does not say its camera"
+
+
+def a_test_id_of_training(rng, tree):
+    path = tree / "idx" / "test_id.txt"
+    path.write_text(f"{path.read_text().strip()},1\n")
+    return "both of training and of test"
+
+
+_IDS = (
     untidy_ids, bad_ids, binary_ids, ids_of_nobody, no_ids, id_list_is_gone, id_list_is_a_folder, id_list_is_a_loop,
-    id_list_without_permission, ids_in_training_and_test,
+    id_list_without_permission,
 )  # fmt: skip
-OF_IMAGES = (
-    untidy_lines, a_bad_line, list_is_gone, list_is_empty, list_is_binary, list_is_a_folder, list_is_a_loop,
-    a_person_in_both_splits,
-)  # fmt: skip
+_IMAGES = (untidy_lines, a_bad_line, list_is_gone, list_is_empty, list_is_binary, list_is_a_folder, list_is_a_loop)
+OF_SYSU = (*_IDS, ids_in_training_and_test)
+OF_REGDB = (*_IMAGES, a_person_in_both_splits)
+OF_LLCM = (*_IDS, *_IMAGES, a_name_without_camera, a_test_id_of_training)

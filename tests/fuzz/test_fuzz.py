@@ -14,7 +14,7 @@ def ready():
 @pytest.mark.parametrize("dataset", DAMAGES)
 def test_damaged_trees(ready, dataset, pytestconfig):
     templates, folder = ready
-    count = pytestconfig.getoption("--cases") // 2
+    count = pytestconfig.getoption("--cases") // len(DAMAGES)
     seen = {harness.case(dataset, seed, *templates[dataset], folder)[0] for seed in range(count)}
     assert len(seen) == min(count, len(DAMAGES[dataset]))
 

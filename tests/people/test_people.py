@@ -111,7 +111,7 @@ class TestRender:
 
     def test_unknown_camera(self) -> None:
         with pytest.raises(UserError, match="camera"):
-            render(WORLD, 0, 9, 0)
+            render(WORLD, 0, 18, 0)
 
 
 class TestInfrared:

@@ -42,7 +42,8 @@ def test_other_files_are_refused(tmp_path):
         checkpoint.read(tmp_path / "absent.pt")
 
 
-def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
+@pytest.mark.parametrize("closes", [False, True])
+def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch, closes):
     path = tmp_path / "last.pt"
     save(path, TokenViT(RECIPE.model), {"stage": "1"})
     before = path.read_bytes()
@@ -50,7 +51,13 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(checkpoint.torch, "save", full)
+    def closed(*_):
+        try:
+            full()
+        finally:
+            raise RuntimeError("unexpected pos 64 vs 0")
+
+    monkeypatch.setattr(checkpoint.torch, "save", closed if closes else full)
     with pytest.raises(UserError, match="No space left"):
         save(path, TokenViT(replace(RECIPE.model)), {"stage": "2"})
     assert path.read_bytes() == before

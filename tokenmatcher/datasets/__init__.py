@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from tokenmatcher.datasets.base import Dataset
+from tokenmatcher.datasets.llcm import LLCM
 from tokenmatcher.datasets.regdb import RegDB
 from tokenmatcher.datasets.sysu import Sysu
 from tokenmatcher.errors import UserError
 
-DATASETS: tuple[type[Dataset], ...] = (Sysu, RegDB)
+DATASETS: tuple[type[Dataset], ...] = (Sysu, RegDB, LLCM)
 
 
 def find_dataset(name: str) -> Dataset:

@@ -43,6 +43,7 @@ class Dataset(ABC):
         trials: splits that have a model each; None: there is one split.
         size: of the real training set, to say what is missing; None: it has none.
         options: of `benchmark`, by name.
+        note: what a run on it says of its recipe.
         departures: where reading or testing it departs from the published code.
     """
 
@@ -52,6 +53,7 @@ class Dataset(ABC):
     trials: range | None = None
     size: Size | None = None
     options: ClassVar[Mapping[str, Option]] = {}
+    note: str = ""
     departures: tuple[str, ...] = ()
 
     def chosen(self, options: Mapping[str, Any] | None) -> dict[str, Any]:

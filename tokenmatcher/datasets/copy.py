@@ -73,7 +73,7 @@ def _read_folder(folder: Path, modality: Modality, cameras: tuple[int, ...]) -> 
 
 def write_copies(data_dir: Path, plans: dict[Modality, Plan], folders: Iterable[str | Path]) -> None:
     """Bring `rgb_modify` and `ir_modify` to what their plans say; both are built before either is swapped in."""
-    _check_images(source for plan in plans.values() for source in plan.values())
+    check_images(source for plan in plans.values() for source in plan.values())
     # A copy kept elsewhere behind a link stays there.
     places = {(data_dir / COPY_FOLDERS[modality]).resolve(): plan for modality, plan in plans.items()}
     try:
@@ -112,8 +112,12 @@ def _clear_leftovers(place: Path) -> None:
             leftover.unlink(missing_ok=True)
 
 
-def _check_images(paths: Iterable[Path]) -> None:
-    """Reads each image's header. Raises UserError naming the first that is none."""
+def check_images(paths: Iterable[Path]) -> None:
+    """Read each image's header.
+
+    Raises:
+        UserError: names the first that is none.
+    """
     for path in tqdm(sorted(set(paths)), desc="checking images", unit="image", disable=None):
         with opened(path):
             pass

@@ -9,7 +9,8 @@ An evaluator extracts each image of a `Benchmark` once and picks rows:
             scores = cross_modality_scores(
                 similarity, benchmark.identities[trial.query], benchmark.identities[trial.gallery],
                 benchmark.cameras[trial.query], benchmark.cameras[trial.gallery],
-                excluded_cameras=protocol.excluded_cameras, distinct_identities=protocol.distinct_identities,
+                excluded_cameras=protocol.excluded_cameras, own_camera_excluded=protocol.own_camera_excluded,
+                distinct_identities=protocol.distinct_identities,
             )
 
 Sizes: N images, Q queries, G gallery images of a trial.
@@ -25,6 +26,9 @@ import numpy as np
 
 from tokenmatcher.contracts import ImageRecord
 
+DIRECTIONS = ("visible-to-infrared", "infrared-to-visible")
+"""Names of protocols that go from one modality to the other."""
+
 
 @dataclass(frozen=True, eq=False)
 class Trial:
@@ -36,12 +40,13 @@ class Trial:
 
 @dataclass(frozen=True, eq=False)
 class Protocol:
-    """Trials scored by one rule, whose mean is reported; see `cross_modality_scores` for the rule's two parts."""
+    """Trials scored by one rule, whose mean is reported; see `cross_modality_scores` for the parts of the rule."""
 
     name: str
     trials: tuple[Trial, ...]
     excluded_cameras: frozenset[tuple[int, int]]
     distinct_identities: bool
+    own_camera_excluded: bool = False
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from tokenmatcher.contracts import ImageRecord, Modality
 from tokenmatcher.datasets.base import Dataset, Option, Size, Training
 from tokenmatcher.datasets.copy import TRAIN, Plan, copy_name, read_copy, write_copies
 from tokenmatcher.datasets.files import read_list, require_folder
-from tokenmatcher.datasets.protocols import Benchmark, ImageIndex, Protocol, Trial
+from tokenmatcher.datasets.protocols import DIRECTIONS, Benchmark, ImageIndex, Protocol, Trial
 from tokenmatcher.datasets.summary import Count, Summary, few
 from tokenmatcher.errors import SettingError, UserError
 
@@ -25,7 +25,6 @@ REGDB_CAMERA = 1
 REGDB_TRIALS = range(1, 11)
 REGDB_SIZE = Size(206, {Modality.VISIBLE: 2_060, Modality.INFRARED: 2_060})  # of training and of test
 REGDB_LIST_NAMES = {Modality.VISIBLE: "visible", Modality.INFRARED: "thermal"}
-DIRECTIONS = ("visible-to-infrared", "infrared-to-visible")
 
 
 class RegDB(Dataset):

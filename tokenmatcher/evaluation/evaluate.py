@@ -81,6 +81,7 @@ class Evaluator:
                 cameras[trial.query],
                 cameras[trial.gallery],
                 excluded_cameras=protocol.excluded_cameras,
+                own_camera_excluded=protocol.own_camera_excluded,
                 distinct_identities=protocol.distinct_identities,
             )
             for trial in protocol.trials

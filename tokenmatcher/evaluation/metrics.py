@@ -77,6 +77,7 @@ def cross_modality_scores(
     gallery_cameras: np.ndarray | None = None,
     *,
     excluded_cameras: Collection[tuple[int, int]] = (),
+    own_camera_excluded: bool = False,
     distinct_identities: bool,
 ) -> Scores:
     """Scores of ranking the gallery for every query, the largest similarity first.
@@ -84,16 +85,17 @@ def cross_modality_scores(
     Args:
         similarity: (Q, G), larger is closer; hand in the negative of a distance.
         query_ids, gallery_ids: (Q,), (G,) true identities.
-        query_cameras, gallery_cameras: (Q,), (G,); needed only with `excluded_cameras`.
+        query_cameras, gallery_cameras: (Q,), (G,); needed only where cameras are excluded.
         excluded_cameras: pairs (query camera, gallery camera). Such a query does not see any image of
             that gallery camera, whoever is in it. SYSU-MM01: {(3, 2)}, which stand in the same place.
+        own_camera_excluded: a query does not see images of its own identity by its own camera (LLCM).
         distinct_identities: CMC ranks count each gallery identity once, at its best image (SYSU-MM01),
             instead of every image (RegDB). mAP and mINP use the list of images either way.
 
     A query without a match among the images it sees counts in none of the three means. A CMC that runs
     past the end of the gallery keeps its last value.
 
-    Sources: the SYSU-MM01 and RegDB rules of the cross-modality baselines; mINP from Ye et al., "Deep
+    Sources: the SYSU-MM01, RegDB and LLCM rules of the cross-modality baselines; mINP from Ye et al., "Deep
     Learning for Person Re-identification: A Survey and Outlook", eq. 13.
 
     Raises:
@@ -103,9 +105,9 @@ def cross_modality_scores(
     num_queries, num_gallery = similarity.shape
     query_ids = _as_vector(query_ids, num_queries, "query_ids")
     gallery_ids = _as_vector(gallery_ids, num_gallery, "gallery_ids")
-    if excluded_cameras:
+    if excluded_cameras or own_camera_excluded:
         if query_cameras is None or gallery_cameras is None:
-            raise ValueError("excluded_cameras needs query_cameras and gallery_cameras")
+            raise ValueError("excluding cameras needs query_cameras and gallery_cameras")
         query_cameras = _as_vector(query_cameras, num_queries, "query_cameras")
         gallery_cameras = _as_vector(gallery_cameras, num_gallery, "gallery_cameras")
 
@@ -120,6 +122,10 @@ def cross_modality_scores(
         for query_camera, gallery_camera in excluded_cameras:
             assert query_cameras is not None and gallery_cameras is not None
             hidden = np.ix_(query_cameras[rows] == query_camera, gallery_cameras == gallery_camera)
+            block[hidden], matches[hidden] = -np.inf, False
+        if own_camera_excluded:
+            assert query_cameras is not None and gallery_cameras is not None
+            hidden = matches & (query_cameras[rows, None] == gallery_cameras)
             block[hidden], matches[hidden] = -np.inf, False
         found = matches.any(axis=1)
         if not found.all():

@@ -5,7 +5,7 @@ Legend: N images of a modality, C images of the camera, T tokens, D token width.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,8 @@ import numpy as np
 from torch import Tensor
 
 from tokenmatcher.contracts import OUTLIER, EpochRecord, Modality, PseudoLabels
+from tokenmatcher.datasets.base import Dataset
+from tokenmatcher.errors import SettingError
 from tokenmatcher.images.batches import Batching
 from tokenmatcher.methods.base import Prepared, Stage
 from tokenmatcher.methods.contrast import ContrastObjective, ContrastTargets
@@ -37,6 +39,7 @@ class OneCamera(Stage):
         self.images = {modality: self.index}
         self.start, self.keeps_weights = ("1", recipe.schedule.stage2_start), False
         self.rate_setting = "camera_lr"
+        self.eps = eps_within(camera, config.camera_eps, method.dataset)
         self.batching = Batching(
             iters=config.camera_iters,
             identities={modality: config.camera_batch_size // recipe.data.num_instances},
@@ -80,7 +83,22 @@ class OneCamera(Stage):
             features,
             k1=config.camera_k1,
             k2=config.camera_k2,
-            eps=config.camera_eps[self.camera - 1],
+            eps=self.eps,
             min_samples=recipe.clusters.min_samples,
         )
         return found.labels, silhouette(found.similarity, found.labels)
+
+
+def eps_within(camera: int, values: Sequence[float], dataset: Dataset) -> float:
+    """The DBSCAN radius within a camera: the one value, or its own.
+
+    Raises:
+        SettingError: there are neither one value nor as many as the data set has cameras.
+    """
+    numbers = sorted({number for m in Modality for number in dataset.cameras[m]})
+    if len(values) not in (1, len(numbers)):
+        raise SettingError(
+            f"{{camera_eps}} takes one value or {len(numbers)}, of cameras {numbers[0]} to {numbers[-1]}; "
+            f"got {len(values)}"
+        )
+    return values[0] if len(values) == 1 else values[numbers.index(camera)]

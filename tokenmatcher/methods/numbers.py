@@ -42,7 +42,11 @@ class CameraConfig:
 
     NEEDS_CAMERAS: ClassVar = True
 
-    camera_eps: tuple[float, ...] = number((0.2, 0.2, 0.6, 0.5, 0.5, 0.2), "DBSCAN radius of cameras 1 to 6 [C]")
+    camera_eps: tuple[float, ...] = number(
+        (0.2, 0.2, 0.6, 0.5, 0.5, 0.2),
+        "DBSCAN radius within one camera: one value, or one for each camera in order of its number [C]",
+        any_length=True,
+    )
     camera_k1: int = number(30, "as --k1, within one camera [C]")
     camera_k2: int = number(6, "as --k2, within one camera [C]")
     camera_epochs_visible: int = number(20, "epochs for each visible camera [C]")
@@ -70,7 +74,7 @@ class TokenMatcherRecipe(Recipe):
             (1 <= camera.camera_k2 <= camera.camera_k1, "{camera_k2} must lie in 1..camera-k1"),
             (camera.camera_k1 >= 2, "{camera_k1} must be at least 2"),
             (all(0 < eps < 1 for eps in camera.camera_eps), "{camera_eps} must lie between 0 and 1"),
-            (len(camera.camera_eps) == 6, "{camera_eps} needs six values, cameras 1 to 6"),
+            (len(camera.camera_eps) >= 1, "{camera_eps} needs a value"),
             (0 < self.mining.neighbour_ratio < 1, "{neighbour_ratio} must lie between 0 and 1"),
             (1 <= self.mining.votes <= self.model.num_tokens, "{votes} must lie in 1..num-tokens"),
             (losses.temperature > 0, "{temperature} must be positive"),

@@ -1,4 +1,4 @@
-"""Command line: `python -m tokenmatcher.people {sysu,regdb,sheet} --out PATH ...`."""
+"""Command line: `python -m tokenmatcher.people {sysu,regdb,llcm,sheet} --out PATH ...`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from PIL import Image
 
 from tokenmatcher.cli import run
 from tokenmatcher.errors import UserError
-from tokenmatcher.people.layouts import Written, write_regdb, write_sysu
+from tokenmatcher.people.layouts import Written, write_llcm, write_regdb, write_sysu
 from tokenmatcher.people.sheet import contact_sheet
 from tokenmatcher.people.world import CAMERAS, SYSU_INFRARED, SYSU_VISIBLE, World
 
@@ -98,6 +98,15 @@ def _parser() -> argparse.ArgumentParser:
     regdb.add_argument("--images", type=int, default=10, help="images per person and modality (default: %(default)s)")
     _add_world(regdb)
 
+    llcm = commands.add_parser("llcm", help="write a tree laid out as LLCM")
+    _add_writing(llcm)
+    llcm.add_argument("--train-ids", type=int, default=100, help="training people (default: %(default)s)")
+    llcm.add_argument("--test-ids", type=int, default=40, help="test people (default: %(default)s)")
+    llcm.add_argument(
+        "--shots", type=int, default=5, help="images per person, camera and modality (default: %(default)s)"
+    )
+    _add_world(llcm)
+
     sheet = commands.add_parser("sheet", help="write a contact sheet: rows are people, columns cameras")
     sheet.add_argument("--out", type=Path, required=True, metavar="FILE", help="PNG file to write")
     sheet.add_argument("--people", type=int, default=10, help="rows (default: %(default)s)")
@@ -109,7 +118,8 @@ def _parser() -> argparse.ArgumentParser:
         choices=CAMERAS,
         default=[*SYSU_VISIBLE, *SYSU_INFRARED],
         metavar="CAMERA",
-        help="1..6 as in SYSU-MM01 (3 and 6 infrared), 7 and 8 RegDB's visible and thermal (default: 1 2 4 5 3 6)",
+        help="1..6 as in SYSU-MM01 (3 and 6 infrared), 7 and 8 RegDB's visible and thermal, 9..17 LLCM's "
+        "(default: 1 2 4 5 3 6)",
     )
     _add_world(sheet)
     return parser
@@ -150,6 +160,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 world,
                 ids=flags.ids,
                 images=flags.images,
+                identity_offset=flags.first_identity,
+                workers=flags.workers,
+                progress=not flags.no_progress,
+            )
+        )
+        return
+    if flags.command == "llcm":
+        _report(
+            write_llcm(
+                flags.out,
+                world,
+                train_ids=flags.train_ids,
+                test_ids=flags.test_ids,
+                shots=flags.shots,
                 identity_offset=flags.first_identity,
                 workers=flags.workers,
                 progress=not flags.no_progress,

@@ -126,7 +126,7 @@ def render(world: World, identity: int, camera: int, shot: int, modality: Modali
     Args:
         world: the world.
         identity: number of the person, 0 or larger.
-        camera: 1..6 as in SYSU-MM01, 7 and 8 for RegDB's visible and thermal camera.
+        camera: 1..6 as in SYSU-MM01, 7 and 8 for RegDB's visible and thermal camera, 9..17 for LLCM's.
         shot: number of the picture, 0 or larger; another number, another pose and piece of background.
         modality: sensor to look through; None for the camera's own. The other one shows the same moment.
 

@@ -1,4 +1,4 @@
-"""The rendered world: its parameters, its random streams and its eight cameras.
+"""The rendered world: its parameters, its random streams and its cameras.
 
 Everything that is drawn is a pure function of a `World` and of the numbers of the identity, camera and
 shot. Each such tuple owns a random stream, so neither the order of rendering nor the number of identities
@@ -41,8 +41,11 @@ SYSU_VISIBLE = (1, 2, 4, 5)
 SYSU_INFRARED = (3, 6)
 REGDB_VISIBLE = 7
 REGDB_THERMAL = 8
-CAMERAS = (1, 2, 3, 4, 5, 6, 7, 8)
-INDOOR = (1, 2, 3)
+LLCM_FIRST = 9  # the number here of LLCM's cam1; its cameras take visible and near-infrared pictures, in low light
+LLCM_CAMERAS = 9
+CAMERAS = tuple(range(1, LLCM_FIRST + LLCM_CAMERAS))
+INDOOR = (1, 2, 3, 9, 10, 11)
+_LOW_LIGHT = 0.6  # of the usual exposure
 _OWN_SPECTRUM = {3: Spectrum.NEAR, 6: Spectrum.NEAR, REGDB_THERMAL: Spectrum.THERMAL}
 
 
@@ -92,7 +95,7 @@ class Camera:
     """Where a camera hangs and what its sensor does to a picture.
 
     Attributes:
-        number: 1..6 as in SYSU-MM01, 7 and 8 the visible and thermal camera of RegDB.
+        number: 1..6 as in SYSU-MM01, 7 and 8 the visible and thermal camera of RegDB, 9..17 the nine of LLCM.
         indoor: whether it watches a corridor or a street.
         pitch: 0 at eye level, about 0.3 when it looks steeply down.
         fill: share of the picture's height that a person of average height fills.
@@ -132,7 +135,7 @@ def spectrum_of(camera: int, modality: Modality | None = None) -> Spectrum:
 
 @lru_cache(maxsize=64)
 def camera_of(world: World, number: int) -> Camera:
-    """Camera `number` (1..8) of the world."""
+    """Camera `number` (1..17) of the world."""
     if number not in CAMERAS:
         raise UserError(f"camera must be one of 1..{CAMERAS[-1]}, got {number}")
     random = world.random(Stream.CAMERA, number)
@@ -150,7 +153,7 @@ def camera_of(world: World, number: int) -> Camera:
         pitch=float(random.uniform(0.0, 0.28)),
         fill=float(outdoor_scale + random.uniform(-0.04, 0.03)),
         gains=gains,
-        exposure=float(np.exp(cast * random.uniform(-0.28, 0.22))),
+        exposure=float(np.exp(cast * random.uniform(-0.28, 0.22))) * (_LOW_LIGHT if number >= LLCM_FIRST else 1.0),
         gamma=float(np.exp(cast * random.uniform(-0.25, 0.25))),
         saturation=float(np.clip(1 - cast * random.uniform(-0.1, 0.4), 0.2, 1.3)),
         blur=float(random.uniform(0.25, 0.8)),

@@ -83,8 +83,12 @@ class RunFolder:
         try:
             with replacing(path, keep=self.keep if path.name == LAST else 0) as file:
                 torch.save(content, file)
-        except OSError as error:
-            raise UserError(f"{path}: cannot be written ({error}); a file that was there is untouched") from None
+        except (OSError, RuntimeError) as error:
+            # PyTorch's writer, closed after a failed write, puts an error of its own before the system's.
+            cause = error if isinstance(error, OSError) else error.__context__
+            if not isinstance(cause, OSError):
+                raise
+            raise UserError(f"{path}: cannot be written ({cause}); a file that was there is untouched") from None
 
 
 def stage_folder(folder: Path, stage: str) -> Path:
