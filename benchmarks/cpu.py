@@ -21,9 +21,10 @@ from benchmarks.step import DemoSteps
 from tokenmatcher.cli import run
 from tokenmatcher.contracts import Modality
 from tokenmatcher.images.batches import Batch
+from tokenmatcher.machine import Machine
+from tokenmatcher.methods.contrast import batch_pairs
 from tokenmatcher.models.backbone import TokenViT
 from tokenmatcher.presets import preset
-from tokenmatcher.training.objectives import batch_pairs
 from tokenmatcher.training.step import forward, train_step
 
 
@@ -122,7 +123,7 @@ def obvious_update(memory, features, targets):
 def obvious_step(demo, images, index):
     """A training step as usually written; returns its loss."""
     objective = demo.objective
-    views = forward(demo.model, Batch(images, index))
+    views = forward(demo.model, Batch(images, index), Machine())
     terms = obvious_losses(objective, views)
     total = sum(objective.weights[name] * term for name, term in terms.items())
     demo.optimizer.zero_grad(set_to_none=True)
@@ -146,13 +147,13 @@ def training(steps):
     batches = demo.batches()
     first = next(batches)
     with torch.no_grad():
-        views = forward(demo.model, first)
+        views = forward(demo.model, first, Machine())
     ours, slow = demo.objective.losses(views), obvious_losses(demo.objective, views)
     difference = max(abs(float(ours[name]) - float(slow[name])) for name in ours)
     next(batches)
     start = time.perf_counter()
     for batch in batches:
-        train_step(demo.model, demo.objective, batch, demo.optimizer)
+        train_step(demo.model, demo.objective, batch, demo.optimizer, Machine())
     seconds["ours"] = (time.perf_counter() - start) / steps
     demo = DemoSteps(steps + 2)
     for step, images in enumerate(obvious_batches(demo, demo.plans)):

@@ -27,24 +27,26 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from benchmarks.labels import SETTINGS, people
 from benchmarks.machine import benchmark_parser, write_result
+from benchmarks.step import joint_batching
 from tokenmatcher.cli import run
 from tokenmatcher.contracts import Modality, Neighbours, PseudoLabels
 from tokenmatcher.errors import UserError
 from tokenmatcher.images.augment import Augmenter
-from tokenmatcher.images.batches import make_batches, plan_joint_epoch
+from tokenmatcher.images.batches import make_batches, plan_batches
 from tokenmatcher.images.sets import ImageSet
 from tokenmatcher.images.store import ImageStore
+from tokenmatcher.machine import Machine
+from tokenmatcher.methods.contrast import ContrastObjective, ContrastTargets
+from tokenmatcher.methods.tokenmatcher import JointObjective, JointTargets, mixed_centroids
 from tokenmatcher.mining.clusters import centroids, pseudo_labels
 from tokenmatcher.mining.knn import nearest
 from tokenmatcher.mining.matchers.greedy import match_clusters
 from tokenmatcher.mining.neighbours import token_neighbours
 from tokenmatcher.models.backbone import TokenViT
-from tokenmatcher.models.embedder import extract
+from tokenmatcher.models.embedder import Embedder, extract
 from tokenmatcher.presets import preset
 from tokenmatcher.report.tables import table
-from tokenmatcher.training.objectives import ContrastObjective, JointObjective
 from tokenmatcher.training.step import make_optimizer, set_learning_rate, train_step
-from tokenmatcher.training.targets import ContrastTargets, JointTargets, mixed_centroids
 
 PARTS = ("steps", "features", "labels", "neighbours", "matching")
 # Images and clusters of an epoch.
@@ -134,7 +136,8 @@ def objective_of(stage, recipe, labels, random, device):
     own = {m: centroids(features[m], found) for m, found in labels.items()}
     if stage == "1":
         return ContrastObjective(ContrastTargets(labels, {m: c.to(device) for m, c in own.items()}), recipe.losses)
-    match = match_clusters(own[Modality.VISIBLE], own[Modality.INFRARED], capacity=recipe.mining.match_capacity)
+    capacity = recipe.mining.match_capacity
+    match = match_clusters(own[Modality.VISIBLE], own[Modality.INFRARED], capacity=capacity).match(capacity)
 
     def some_neighbours(anchors, targets):
         spread = np.arange(NEIGHBOURS) * (targets // NEIGHBOURS) + random.integers(
@@ -156,6 +159,7 @@ def objective_of(stage, recipe, labels, random, device):
 def steps(dataset, stage, precision, recompute, device):
     """Peak memory of a training step, and what one waits for."""
     recipe, random = preset(dataset, "paper"), np.random.default_rng(0)
+    machine = Machine(device, precision)
     torch.manual_seed(0)
 
     def work():
@@ -165,22 +169,20 @@ def steps(dataset, stage, precision, recompute, device):
         objective = objective_of(stage, recipe, labels, random, device)
         optimizer = make_optimizer(model, recipe.schedule)
         set_learning_rate(optimizer, recipe.schedule.lr[0])
-        plans = plan_joint_epoch(
-            labels, sets, recipe.data, iters=WARM + 2 * STEPS, rng=random, other_cameras=stage == "1"
-        )
+        batching = joint_batching(recipe, WARM + 2 * STEPS, other_cameras=stage == "1")
+        plans = plan_batches({m: labels[m].labels for m in Modality}, sets, batching, random)
         size, pixels = (recipe.model.height, recipe.model.width), torch.Generator().manual_seed(0)
         batches = make_batches(
             sets,
             plans,
             Augmenter(recipe.data, size, pixels),
-            device,
-            twins=True,
-            jitter_plain=True,
+            batching,
+            machine,
             depth_branches=len(model.depth_modules),
         )
 
         def step():
-            train_step(model, objective, next(batches), optimizer, precision=precision)
+            train_step(model, objective, next(batches), optimizer, machine)
 
         for _ in range(WARM):
             step()
@@ -228,7 +230,7 @@ def features(device):
             store = ImageStore(
                 torch.zeros(1, 3, recipe.model.height, recipe.model.width, dtype=torch.uint8).expand(512, -1, -1, -1)
             )
-            call = partial(extract, model, store, Modality.VISIBLE, device=device, progress=False, precision=precision)
+            call = partial(extract, Embedder(model, Modality.VISIBLE), store, Machine(device, precision))
             found[f"{dataset} {precision}"] = peak(call)[1]
     return found
 

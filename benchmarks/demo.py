@@ -22,19 +22,19 @@ from tqdm import trange
 from benchmarks.machine import benchmark_parser, write_result
 from tokenmatcher.cli import run
 from tokenmatcher.contracts import Modality
-from tokenmatcher.datasets.protocols import sysu_benchmark
-from tokenmatcher.datasets.records import read_training
+from tokenmatcher.datasets.sysu import Sysu, sysu_benchmark
 from tokenmatcher.errors import UserError
 from tokenmatcher.evaluation.evaluate import Evaluator
 from tokenmatcher.images.augment import Augmenter, apply, draw_channels
 from tokenmatcher.images.sets import ImageSet
 from tokenmatcher.losses import token_diversity
-from tokenmatcher.machine import Randomness
+from tokenmatcher.machine import Machine, Randomness
 from tokenmatcher.models.weights import load_model
 from tokenmatcher.people.tracklets import tracklet_contrast
 from tokenmatcher.presets import preset
 from tokenmatcher.report.tables import table
-from tokenmatcher.training.step import cosine, make_optimizer, set_learning_rate
+from tokenmatcher.schedules import cosine
+from tokenmatcher.training.step import make_optimizer, set_learning_rate
 
 START = Path("pretrained/demo_vit.pth")
 # identities that the start has not seen: its worlds have other seeds
@@ -63,10 +63,10 @@ def script(*arguments, folder=None):
         raise UserError(f"{' '.join(map(str, arguments))}: exit status {status}")
 
 
-def draw_people(out, world, folder=None):
+def draw_people(out, world, *more, folder=None, module="tokenmatcher.people"):
     """A world's people, prepared."""
-    flags = ["--train-ids", 100, "--test-ids", 40, "--workers", 2, *WORLDS[world]]
-    script("-m", "tokenmatcher.people", "sysu", "--out", out, *flags, folder=folder)
+    flags = ["--train-ids", 100, "--test-ids", 40, "--workers", 2, *WORLDS[world], *more]
+    script("-m", module, "sysu", "--out", out, *flags, folder=folder)
     script("prepare_sysu.py", "--data-dir", out, folder=folder)
 
 
@@ -92,7 +92,7 @@ def ceiling(data, work, seed):
         m: ImageSet.load(
             found, m, data / "store", f"train-{m}", height=height, width=width, interpolation=recipe.data.resize
         )
-        for m, found in read_training(data, "sysu").items()
+        for m, found in Sysu().training(data).items()
     }
     names = np.intersect1d(*(images.identities for images in sets.values()))
     rows = {m: [np.flatnonzero(images.identities == name) for name in names] for m, images in sets.items()}
@@ -119,7 +119,7 @@ def ceiling(data, work, seed):
         loss.backward()
         optimizer.step()
     size = {"height": height, "width": width}
-    scores = Evaluator(sysu_benchmark(data), store_dir=data / "store", device=cpu, **size)(model)
+    scores = Evaluator(sysu_benchmark(data), Machine(progress=True), store_dir=data / "store", **size)(model)
     work.mkdir(parents=True, exist_ok=True)
     kept.write_text(json.dumps(scores))
     return scores

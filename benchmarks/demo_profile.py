@@ -18,7 +18,8 @@ from benchmarks.step import DemoSteps
 from tokenmatcher.cli import run
 from tokenmatcher.contracts import Modality
 from tokenmatcher.errors import UserError
-from tokenmatcher.models.embedder import extract
+from tokenmatcher.machine import Machine
+from tokenmatcher.models.embedder import Embedder, extract
 from tokenmatcher.report.tables import table
 from tokenmatcher.training.step import train_step
 
@@ -72,18 +73,16 @@ def main():
 
     def train(count):
         for _ in range(count):
-            train_step(steps.model, steps.objective, next(batches), steps.optimizer)
+            train_step(steps.model, steps.objective, next(batches), steps.optimizer, Machine())
 
     train(2)
     step, step_seconds = shares(lambda: train(STEPS))
     extraction, extraction_seconds = shares(
         lambda: extract(
-            steps.model,
+            Embedder(steps.model, Modality.VISIBLE),
             steps.sets[Modality.VISIBLE].clustered,
-            Modality.VISIBLE,
-            device=torch.device("cpu"),
+            Machine(),
             index=torch.arange(IMAGES).numpy(),
-            progress=False,
         )
     )
     macs = macs_per_image(steps.recipe.model)

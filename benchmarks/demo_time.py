@@ -33,7 +33,8 @@ def whole_demo(side, root, seed, folder):
     """What `run_demo.sh` of that side does after set-up, in `folder`; returns the scores."""
     data, scores = folder / "data", folder / "scores.json"
     place = ["--data-dir", data, "--logs-dir", folder / "logs"]
-    draw_people(data, "tuned on", folder=root)
+    module = "tokenmatcher.people" if (root / "tokenmatcher/people").is_dir() else "tokenmatcher.data.people"
+    draw_people(data, "tuned on", folder=root, module=module)
     if side == "old":
         flags = ["--device", "cpu", "--seed", seed, "--resume", "auto"]
         script("train_sysu.py", "--preset", "demo", *place, *flags, folder=root)

@@ -15,6 +15,7 @@ from benchmarks.labels import SETTINGS, SIZES, people
 from benchmarks.machine import benchmark_parser, macs_per_image, product_rate, write_result
 from benchmarks.step import DemoSteps, PaperSteps
 from tokenmatcher.cli import run
+from tokenmatcher.machine import Machine
 from tokenmatcher.mining.clusters import pseudo_labels
 from tokenmatcher.report.tables import table
 from tokenmatcher.training.step import train_step
@@ -48,7 +49,7 @@ def throughput(device, steps, rate, warm=5):
             if step == warm:
                 wait(device)
                 start = time.perf_counter()
-            train_step(work.model, work.objective, batch, work.optimizer, precision=precision)
+            train_step(work.model, work.objective, batch, work.optimizer, Machine(device, precision))
         wait(device)
         seconds = (time.perf_counter() - start) / steps
         images = sum(len(index) for index in batch.index.values())

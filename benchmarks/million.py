@@ -22,7 +22,8 @@ from benchmarks.labels import SETTINGS, peak_bytes, people
 from benchmarks.machine import benchmark_parser, write_result
 from tokenmatcher.cli import run
 from tokenmatcher.mining.clusters import pseudo_labels
-from tokenmatcher.mining.knn import IMAGES_PER_LIST, POINTS_PER_LIST, PROBES, ROUNDS, nearest
+from tokenmatcher.mining.faiss_search import IMAGES_PER_LIST, POINTS_PER_LIST, PROBES, ROUNDS
+from tokenmatcher.mining.knn import nearest
 
 SUBSET, SAMPLE = 50_000, 2_000
 

@@ -25,21 +25,21 @@ from benchmarks.machine import benchmark_parser, write_result
 from benchmarks.step import DemoSteps
 from tokenmatcher.cli import run
 from tokenmatcher.contracts import Modality
-from tokenmatcher.datasets.protocols import sysu_benchmark
+from tokenmatcher.datasets.sysu import sysu_benchmark
 from tokenmatcher.errors import UserError
 from tokenmatcher.evaluation.evaluate import Evaluator
 from tokenmatcher.images.augment import normalise, to_float
+from tokenmatcher.machine import Machine
 from tokenmatcher.mining.clusters import centroids, pseudo_labels
 from tokenmatcher.mining.matchers.greedy import match_clusters
 from tokenmatcher.mining.neighbours import token_neighbours
 from tokenmatcher.models.backbone import TokenViT
-from tokenmatcher.models.embedder import embed, extract
+from tokenmatcher.models.embedder import Embedder, extract
 from tokenmatcher.models.weights import load_model
 from tokenmatcher.people import World, render
 from tokenmatcher.presets import preset
 from tokenmatcher.training.step import train_step
 
-CPU = torch.device("cpu")
 PRECISIONS = ("fp32", "bf16", "fp16")
 
 
@@ -101,16 +101,16 @@ def demo(checkpoint, data):
     steps = DemoSteps(1, data_dir=data)
     steps.model.load_state_dict(load_model(checkpoint)[0].state_dict())
     size = {"height": recipe.model.height, "width": recipe.model.width}
-    evaluate = Evaluator(sysu_benchmark(data), store_dir=data / "store", device=CPU, progress=False, **size)
+    evaluate = Evaluator(sysu_benchmark(data), Machine(), store_dir=data / "store", **size)
 
     def features(precision="fp32"):
         return {
-            m: extract(steps.model, steps.sets[m].clustered, m, device=CPU, precision=precision, progress=False)
+            m: extract(Embedder(steps.model, m), steps.sets[m].clustered, Machine(precision=precision))
             for m in Modality
         }
 
     def scores(precision="fp32"):
-        evaluate.precision = precision
+        evaluate.machine = Machine(precision=precision)
         return {name: {key: found[key] for key in ("rank1", "mAP")} for name, found in evaluate(steps.model).items()}
 
     plain = features()
@@ -124,7 +124,7 @@ def demo(checkpoint, data):
             "scores": scores(precision),
         }
     steps.model.train()
-    train_step(steps.model, steps.objective, next(steps.batches()), steps.optimizer)
+    train_step(steps.model, steps.objective, next(steps.batches()), steps.optimizer, Machine())
     later = features()
     result["one step later"] = {
         "error": {m.value: relative_error(plain[m], later[m]) for m in Modality},
@@ -147,7 +147,10 @@ def vit_error(count):
     with torch.no_grad():
         model.train()(normalise(to_float(images)))
     model.eval()
-    found = {p: torch.cat([embed(model, part, Modality.VISIBLE, p) for part in images.split(8)]) for p in PRECISIONS}
+    embedder, found = Embedder(model, Modality.VISIBLE), {}
+    for precision in PRECISIONS:
+        with torch.inference_mode(), Machine(precision=precision).autocast():
+            found[precision] = torch.cat([embedder(part) for part in images.split(8)])
     return {p: relative_error(found["fp32"], found[p]) for p in PRECISIONS[1:]}
 
 

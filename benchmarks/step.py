@@ -17,23 +17,29 @@ import torch
 from benchmarks.machine import benchmark_parser, write_result
 from tokenmatcher.cli import run
 from tokenmatcher.contracts import Modality, PseudoLabels
-from tokenmatcher.datasets.records import read_training
+from tokenmatcher.datasets.sysu import Sysu
 from tokenmatcher.errors import UserError
 from tokenmatcher.images.augment import Augmenter
-from tokenmatcher.images.batches import Batch, make_batches, plan_joint_epoch
+from tokenmatcher.images.batches import Batch, Batching, make_batches, plan_batches
 from tokenmatcher.images.sets import ImageSet
 from tokenmatcher.images.store import ImageStore
+from tokenmatcher.machine import Machine
+from tokenmatcher.methods.tokenmatcher import JointObjective, joint_targets
 from tokenmatcher.mining.clusters import pseudo_labels
+from tokenmatcher.mining.matchers import greedy
 from tokenmatcher.models.backbone import TokenViT
-from tokenmatcher.models.embedder import extract
+from tokenmatcher.models.embedder import Embedder, extract
 from tokenmatcher.models.weights import load_model
 from tokenmatcher.presets import preset
-from tokenmatcher.runtime import choose_precision
-from tokenmatcher.training.objectives import JointObjective
 from tokenmatcher.training.step import forward, make_optimizer, set_learning_rate
-from tokenmatcher.training.targets import joint_targets
 
 SYSU = {Modality.VISIBLE: (22_258, 600), Modality.INFRARED: (11_909, 430)}  # images, clusters of an epoch
+
+
+def joint_batching(recipe, steps, other_cameras=False):
+    """Stage 2's batches."""
+    identities = {m: recipe.data.people(m) for m in Modality}
+    return Batching(steps, identities, recipe.data.num_instances, other_cameras, twins=True, jitter_plain=True)
 
 
 @dataclass
@@ -49,7 +55,7 @@ class DemoSteps:
         self.recipe, rng = preset("sysu", "demo"), np.random.default_rng(0)
         if not self.data_dir.is_dir():
             raise UserError(f"{self.data_dir}: no such folder; sh run_demo.sh makes it")
-        self.records = read_training(self.data_dir, "sysu")
+        self.records = Sysu().training(self.data_dir)
         model = self.recipe.model
         size = {"height": model.height, "width": model.width, "interpolation": self.recipe.data.resize}
         self.sets = {
@@ -57,9 +63,8 @@ class DemoSteps:
             for m, found in self.records.items()
         }
         self.model = load_model("pretrained/demo_vit.pth", config=model)[0].to(self.device)
-        features = {
-            m: extract(self.model, self.sets[m].store, m, device=self.device, progress=False) for m in self.sets
-        }
+        machine = Machine(self.device)
+        features = {m: extract(Embedder(self.model, m), self.sets[m].store, machine) for m in self.sets}
         config = self.recipe.clusters
         numbers = {name: getattr(config, name) for name in ("k1", "k2", "eps", "min_samples")}
         self._start(features, {m: pseudo_labels(features[m], **numbers) for m in self.sets}, rng)
@@ -68,14 +73,15 @@ class DemoSteps:
         recipe = self.recipe
         cameras = {m: images.cameras for m, images in self.sets.items()}
         targets = joint_targets(
-            features, labels, recipe.mining, recipe.model.num_tokens, cameras=cameras, local_labels=None
+            features, labels, recipe, greedy.match, cameras=cameras, local_labels=None, machine=Machine(self.device)
         )
         self.objective, self.optimizer = (
             JointObjective(targets, recipe.losses, 0),
             make_optimizer(self.model, recipe.schedule),
         )
         set_learning_rate(self.optimizer, recipe.schedule.lr[1])
-        self.plans = plan_joint_epoch(labels, self.sets, recipe.data, iters=self.steps, rng=rng, other_cameras=False)
+        self.batching = joint_batching(recipe, self.steps)
+        self.plans = plan_batches({m: labels[m].labels for m in Modality}, self.sets, self.batching, rng)
         self.model.train()
 
     def batches(self):
@@ -84,9 +90,8 @@ class DemoSteps:
             self.sets,
             self.plans,
             Augmenter(self.recipe.data, size, torch.Generator().manual_seed(0)),
-            self.device,
-            twins=True,
-            jitter_plain=True,
+            self.batching,
+            Machine(self.device),
             depth_branches=len(self.model.depth_modules),
         )
 
@@ -132,7 +137,7 @@ def measure(steps, device, precision, warm=3):
         if step == warm:
             seconds.clear()
         batch: Batch = timed("augmentation", next, batches)
-        views = timed("forward", lambda b=batch: forward(work.model, b, precision=precision))
+        views = timed("forward", lambda b=batch: forward(work.model, b, Machine(device, precision)))
         terms = timed("losses", work.objective.losses, views)
         total = torch.stack([work.objective.weights[name] * term for name, term in terms.items()]).sum()
         timed("backward", total.backward)
@@ -163,7 +168,7 @@ def groups_cost(images, repeats, device, precision):
     for repeat in range(repeats + 1):
         for groups, (model, optimizer) in work.items():
             start = time.perf_counter()
-            views = forward(model, batch, precision=precision)
+            views = forward(model, batch, Machine(device, precision))
             sum(view.features.square().mean() for view in views.values()).backward()
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
@@ -184,7 +189,7 @@ def main():
     parser.add_argument("--images", type=int, default=8, help="of each modality, with --groups (default %(default)s)")
     given = parser.parse_args()
     device = torch.device(given.device)
-    precision = choose_precision("auto", device)
+    precision = Machine.chosen(given.device).precision
     if given.groups:
         if given.images < 8 or given.images % 4:
             raise UserError("--images: four groups of at least two need a multiple of 4 from 8 on")

@@ -12,16 +12,17 @@ from pathlib import Path
 import torch
 
 from tokenmatcher.cli import Parser, run, seed
-from tokenmatcher.datasets.protocols import sysu_benchmark
+from tokenmatcher.commands.test import check_writable
+from tokenmatcher.commands.train import main as train
+from tokenmatcher.datasets.sysu import sysu_benchmark
 from tokenmatcher.evaluation.evaluate import Evaluator
-from tokenmatcher.evaluation.main import check_writable
 from tokenmatcher.files import replacing
+from tokenmatcher.machine import Machine
 from tokenmatcher.models.backbone import TokenViT
 from tokenmatcher.models.weights import load_model
 from tokenmatcher.presets import preset
 from tokenmatcher.report.tables import score_table
 from tokenmatcher.training import checkpoint
-from tokenmatcher.training.main import main as train
 
 START = Path("pretrained/demo_vit.pth")
 # Seconds of training for one of testing a model: 174 and 184 in the logs of two whole runs. A rough guide.
@@ -52,11 +53,10 @@ class Demo:
         """The first two rows; returns the seconds that testing one model takes."""
         evaluate = Evaluator(
             sysu_benchmark(self.data),
+            Machine(progress=self.progress),
             height=self.config.height,
             width=self.config.width,
             store_dir=self.data / "store",
-            device=torch.device("cpu"),
-            progress=self.progress,
         )
         torch.manual_seed(1)  # of what a file does not say
         random = TokenViT(self.config)

@@ -7,7 +7,8 @@
 On the command line: `python -m tokenmatcher.people --help`.
 """
 
-from tokenmatcher.people.layouts import Written, cameras_of, write_llcm, write_regdb, write_sysu
+from tokenmatcher.people.layouts import Written, cameras_of, write_regdb, write_sysu
+from tokenmatcher.people.llcm import write_llcm
 from tokenmatcher.people.person import Part, Person, person_of
 from tokenmatcher.people.render import render, render_many
 from tokenmatcher.people.sheet import contact_sheet

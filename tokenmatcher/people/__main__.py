@@ -12,7 +12,8 @@ from PIL import Image
 
 from tokenmatcher.cli import run
 from tokenmatcher.errors import UserError
-from tokenmatcher.people.layouts import Written, write_llcm, write_regdb, write_sysu
+from tokenmatcher.people.layouts import Written, write_regdb, write_sysu
+from tokenmatcher.people.llcm import write_llcm
 from tokenmatcher.people.sheet import contact_sheet
 from tokenmatcher.people.world import CAMERAS, SYSU_INFRARED, SYSU_VISIBLE, World
 
@@ -86,6 +87,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     sysu.add_argument(
         "--shots-infrared", type=int, default=None, help="images per person and infrared camera, +-15%% (default: 7)"
+    )
+    sysu.add_argument(
+        "--overlap",
+        type=float,
+        default=1.0,
+        help="share of the training people whom both modalities see; the others are seen by one, half of them by each "
+        "(default: %(default)s)",
     )
     sysu.add_argument(
         "--real-size", action="store_true", help="people and images as many as SYSU-MM01 has; other numbers still win"
@@ -183,7 +191,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     sizes = dict(REAL_SYSU) if flags.real_size else {}
     sizes |= {name: value for name in REAL_SYSU if (value := getattr(flags, name)) is not None}
     sizes["identity_offset"] = flags.first_identity
-    _report(write_sysu(flags.out, world, workers=flags.workers, progress=not flags.no_progress, **sizes))
+    progress = not flags.no_progress
+    _report(write_sysu(flags.out, world, overlap=flags.overlap, workers=flags.workers, progress=progress, **sizes))
 
 
 if __name__ == "__main__":

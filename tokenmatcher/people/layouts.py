@@ -1,10 +1,10 @@
-"""Writing rendered people to disk in the raw layouts of SYSU-MM01, RegDB and LLCM."""
+"""Writing rendered people to disk in the raw layouts of SYSU-MM01 and RegDB; LLCM's: `people.llcm`."""
 
 from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from multiprocessing import get_context
@@ -20,8 +20,6 @@ from tokenmatcher.contracts import Modality
 from tokenmatcher.errors import SettingError, UserError
 from tokenmatcher.people.render import render
 from tokenmatcher.people.world import (
-    LLCM_CAMERAS,
-    LLCM_FIRST,
     REGDB_THERMAL,
     REGDB_VISIBLE,
     SYSU_INFRARED,
@@ -69,13 +67,32 @@ def cameras_of(world: World, identity: int) -> tuple[int, ...]:
     return tuple(sorted(int(camera) for camera in (*visible, *infrared)))
 
 
+def seen_by(world: World, people: int, overlap: float) -> list[tuple[Modality, ...]]:
+    """By which modalities each of `people` training people is seen: a share of `overlap` by both, the others by one,
+    half of them by each."""
+    order = world.random(Stream.OVERLAP).permutation(people)
+    found: list[tuple[Modality, ...]] = [tuple(Modality)] * people
+    for place, person in enumerate(order[round(overlap * people) :]):
+        found[person] = (tuple(Modality)[place % 2],)
+    return found
+
+
 def sysu_shots(
-    world: World, identities: int, shots_visible: int, shots_infrared: int, identity_offset: int = 0
+    world: World,
+    identities: int,
+    shots_visible: int,
+    shots_infrared: int,
+    identity_offset: int = 0,
+    seen: Sequence[tuple[Modality, ...]] = (),
 ) -> Iterator[Shot]:
-    """All pictures of a SYSU-MM01 tree of file ids 1..identities, file id 1 being the world's `identity_offset`."""
+    """All pictures of a SYSU-MM01 tree of file ids 1..identities, file id 1 being the world's `identity_offset`.
+    `seen`: the modalities that see each of the first people."""
     for file_id in range(1, identities + 1):
         identity = identity_offset + file_id - 1
+        modalities = seen[file_id - 1] if file_id <= len(seen) else tuple(Modality)
         for camera in cameras_of(world, identity):
+            if (Modality.INFRARED if camera in SYSU_INFRARED else Modality.VISIBLE) not in modalities:
+                continue
             usual = shots_infrared if camera in SYSU_INFRARED else shots_visible
             spread = world.random(Stream.PRESENCE, identity, camera).uniform(0.85, 1.15)
             for number in range(max(1, round(usual * spread))):
@@ -148,11 +165,11 @@ def _finished_before(root: Path, manifest: dict[str, object], shots: Iterable[Sh
     return True
 
 
-def _write_tree(
+def write_tree(
     root: Path,
     world: World,
     layout: str,
-    parameters: dict[str, int],
+    parameters: Mapping[str, float],
     shots: list[Shot],
     write_lists: Callable[[Path], None],
     workers: int,
@@ -192,7 +209,12 @@ def _write_tree(
     return Written(root, len(shots) - infrared, infrared, reused=False)
 
 
-def _require_counts(**counts: int) -> None:
+def require_counts(**counts: int) -> None:
+    """No number of these is negative.
+
+    Raises:
+        SettingError: one is; names it.
+    """
     for name, value in counts.items():
         if value < 0:
             raise SettingError(f"{{{name}}} must not be negative, got {value}")
@@ -207,6 +229,7 @@ def write_sysu(
     test_ids: int = 40,
     shots_visible: int = 8,
     shots_infrared: int = 7,
+    overlap: float = 1.0,
     identity_offset: int = 0,
     workers: int = 1,
     progress: bool = True,
@@ -218,6 +241,7 @@ def write_sysu(
         world: the world.
         train_ids, val_ids, test_ids: numbers of people; file ids 1.. train first, then val, then test.
         shots_visible, shots_infrared: pictures per person and camera, give or take 15 %.
+        overlap: share of the training and validation people whom both modalities see, 0..1.
         identity_offset: the world's person behind file id 1; trees whose ranges do not meet share nobody.
         workers: processes; any number writes the same bytes.
         progress: whether to show a progress bar on stderr.
@@ -225,13 +249,15 @@ def write_sysu(
     Raises:
         UserError: bad numbers, or a folder that is in the way.
     """
-    _require_counts(train_ids=train_ids, val_ids=val_ids, test_ids=test_ids, first_identity=identity_offset)
+    require_counts(train_ids=train_ids, val_ids=val_ids, test_ids=test_ids, first_identity=identity_offset)
     if train_ids + val_ids + test_ids == 0:
         raise SettingError("{train_ids}, {val_ids} and {test_ids} are all 0: nobody to draw")
     if min(shots_visible, shots_infrared) < 1:
         raise SettingError(
             f"{{shots_visible}} and {{shots_infrared}} must be at least 1, got {shots_visible} and {shots_infrared}"
         )
+    if not 0 <= overlap <= 1:
+        raise SettingError(f"{{overlap}} must lie between 0 and 1, got {overlap}")
     sizes = {"train": train_ids, "val": val_ids, "test": test_ids}
 
     def write_lists(folder: Path) -> None:
@@ -244,14 +270,16 @@ def write_sysu(
         for camera in (*SYSU_VISIBLE, *SYSU_INFRARED):
             (folder / f"cam{camera}").mkdir(exist_ok=True)
 
-    shots = list(sysu_shots(world, sum(sizes.values()), shots_visible, shots_infrared, identity_offset))
-    parameters = {
+    seen = seen_by(world, train_ids + val_ids, overlap)
+    shots = list(sysu_shots(world, sum(sizes.values()), shots_visible, shots_infrared, identity_offset, seen))
+    parameters: dict[str, float] = {
         **{f"{name}_ids": size for name, size in sizes.items()},
         "shots_visible": shots_visible,
         "shots_infrared": shots_infrared,
         "identity_offset": identity_offset,
+        **({} if overlap == 1 else {"overlap": overlap}),
     }
-    return _write_tree(Path(root), world, "sysu", parameters, shots, write_lists, workers, progress)
+    return write_tree(Path(root), world, "sysu", parameters, shots, write_lists, workers, progress)
 
 
 def write_regdb(
@@ -278,7 +306,7 @@ def write_regdb(
     Raises:
         UserError: bad numbers, or a folder that is in the way.
     """
-    _require_counts(first_identity=identity_offset)
+    require_counts(first_identity=identity_offset)
     if ids < 2 or ids % 2:
         raise SettingError(f"{{ids}} must be even and at least 2, got {ids}")
     if images < 1:
@@ -306,73 +334,4 @@ def write_regdb(
                     (target / "idx" / name).write_text("".join(lines), encoding="ascii")
 
     parameters = {"ids": ids, "images": images, "identity_offset": identity_offset}
-    return _write_tree(Path(root), world, "regdb", parameters, shots, write_lists, workers, progress)
-
-
-LLCM_SHORT = {Modality.VISIBLE: "vis", Modality.INFRARED: "nir"}
-LLCM_WITHOUT_INFRARED = 3
-_NIGHT = 1000  # pictures by night are of other moments than those by day: their numbers begin here
-
-
-def llcm_views(world: World, identity: int) -> Iterator[tuple[Modality, int]]:
-    """Who of LLCM's cameras sees a person, by day and by night: four cameras, of which one has no infrared sensor."""
-    random = world.random(Stream.PRESENCE, identity, LLCM_FIRST)
-    for camera in sorted(1 + random.choice(LLCM_CAMERAS, size=4, replace=False)):
-        for modality in Modality:
-            if modality is Modality.VISIBLE or camera != LLCM_WITHOUT_INFRARED:
-                yield modality, int(camera)
-
-
-def write_llcm(
-    root: Path | str,
-    world: World,
-    *,
-    train_ids: int = 100,
-    test_ids: int = 40,
-    shots: int = 5,
-    identity_offset: int = 0,
-    workers: int = 1,
-    progress: bool = True,
-) -> Written:
-    """Write a raw LLCM tree: `vis|nir/<id>/<id>_c0<camera>_s<n>_f<n>_<vis|nir>.jpg` for training, with lists in `idx/`,
-    and `test_vis|test_nir/cam<camera>/<id>/<n>.jpg`.
-
-    Args:
-        root: folder to make; must be missing, empty, or written by the very same call before.
-        world: the world.
-        train_ids, test_ids: numbers of people; file ids 1.. train first, then test.
-        shots: pictures per person, camera and modality.
-        identity_offset, workers, progress: as for `write_sysu`.
-
-    Raises:
-        UserError: bad numbers, or a folder that is in the way.
-    """
-    _require_counts(train_ids=train_ids, test_ids=test_ids, first_identity=identity_offset)
-    if train_ids + test_ids == 0:
-        raise SettingError("{train_ids} and {test_ids} are both 0: nobody to draw")
-    if shots < 1:
-        raise SettingError(f"{{shots}} must be at least 1, got {shots}")
-    pictures: list[Shot] = []
-    lines: dict[Modality, list[str]] = {m: [] for m in Modality}
-    for file_id in range(1, train_ids + test_ids + 1):
-        identity = identity_offset + file_id - 1
-        for modality, camera in llcm_views(world, identity):
-            short = LLCM_SHORT[modality]
-            for number in range(shots):
-                name = f"{file_id:04d}_c{camera:02d}_s{number:06d}_f{number:04d}_{short}.jpg"
-                path = f"test_{short}/cam{camera}/{file_id:04d}/{name}"
-                if file_id <= train_ids:
-                    path = f"{short}/{file_id:04d}/{name}"
-                    lines[modality].append(f"{path} {file_id - 1}\n")
-                moment = number + (_NIGHT if modality is Modality.INFRARED else 0)
-                pictures.append(Shot(path, identity, LLCM_FIRST + camera - 1, moment, modality))
-
-    def write_lists(target: Path) -> None:
-        (target / "idx").mkdir()
-        for modality, listed in lines.items():
-            (target / "idx" / f"train_{LLCM_SHORT[modality]}.txt").write_text("".join(listed), encoding="ascii")
-        ids = ",".join(str(number) for number in range(train_ids + 1, train_ids + test_ids + 1))
-        (target / "idx" / "test_id.txt").write_text(ids + "\n", encoding="ascii")
-
-    parameters = {"train_ids": train_ids, "test_ids": test_ids, "shots": shots, "identity_offset": identity_offset}
-    return _write_tree(Path(root), world, "llcm", parameters, pictures, write_lists, workers, progress)
+    return write_tree(Path(root), world, "regdb", parameters, shots, write_lists, workers, progress)

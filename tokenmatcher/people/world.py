@@ -35,6 +35,7 @@ class Stream(IntEnum):
     STRANGER = 4
     PRESENCE = 5
     TRIAL = 6
+    OVERLAP = 7
 
 
 SYSU_VISIBLE = (1, 2, 4, 5)
