@@ -26,7 +26,7 @@ def test_one_command_has_them_all():
     ("words", "message"),
     [
         (["trian", "sysu"], "trian: no such command; there are prepare, train, test, people"),
-        (["train", "market"], "market: no such data set; there are sysu, regdb"),
+        (["train", "market"], "market: no such data set; there are sysu, regdb, llcm"),
         (["train", "sysu", "--method", "sdlc"], "--method sdlc: there is no such method"),
         (["train", "sysu", "--config", "absent.json"], "--config absent.json: cannot be read"),
         (["test", "sysu"], "--resume"),

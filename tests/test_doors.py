@@ -111,6 +111,48 @@ def test_a_broken_listener(tmp_path):
         find_listener(str(path))
 
 
+DATASET = """
+from pathlib import Path
+from tokenmatcher.contracts import ImageRecord, Modality
+from tokenmatcher.datasets.base import Dataset
+from tokenmatcher.datasets.summary import Count, Summary
+
+
+class Mine(Dataset):
+    name, title, presets_of = "mine", "My set", "sysu"
+    cameras = {Modality.VISIBLE: (1, 2, 4, 5), Modality.INFRARED: (3, 6)}
+
+    def prepare(self, data_dir):
+        return Summary(self.title, data_dir, (Count("images", sum(map(len, self.training(data_dir).values()))),))
+
+    def training(self, data_dir, trial=None):
+        found = {m: [] for m in Modality}
+        for path in sorted(data_dir.glob("cam[1-6]/000[1-8]/*.jpg")):
+            camera = int(path.parts[-3][3])
+            m = Modality.INFRARED if camera in (3, 6) else Modality.VISIBLE
+            found[m].append(ImageRecord(path, m, camera, int(path.parts[-2])))
+        return found
+
+    def has_test(self, data_dir, trial=None):
+        return False
+
+    def benchmark(self, data_dir, trial=None, options=None):
+        raise NotImplementedError
+"""
+
+
+@pytest.mark.slow
+def test_a_data_set_in_a_file(sysu, tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text(DATASET)
+    assert "images" in call("-m", "tokenmatcher", "prepare", path, "--data-dir", sysu).stdout
+    train = ["-m", "tokenmatcher", "train", path, "--data-dir", sysu, "--store-dir", tmp_path / "store"]
+    said = call(*train, "--logs-dir", tmp_path / "logs", *SMALL, "--stages", "1", "--epochs", 1).stdout
+    assert "My set, stages 1" in said and "nothing will be tested" in said
+    path.write_text(DATASET.replace("has_test", "has_no_test"))
+    assert "mine.py: Mine cannot be made" in refused(*train, "--logs-dir", tmp_path / "logs")
+
+
 @pytest.mark.parametrize("find", [find_method, find_matcher, find_listener])
 def test_what_there_is_not(find, tmp_path):
     with pytest.raises(SettingError, match=r"absent\.py: no such file"):

@@ -20,7 +20,7 @@ PEOPLE = "draw rendered people in a data set's layout"
 
 def usage() -> str:
     """What there is."""
-    names = "|".join(kind.name for kind in DATASETS)
+    names = "|".join([*(kind.name for kind in DATASETS), "FILE.csv"])
     lines = [f"usage: tokenmatcher COMMAND ... (each with --help)\n\ndata sets: {names}\n"]
     lines += [f"  {command + ' DATASET':<18}{text}" for command, text in COMMANDS.items()]
     return "\n".join([*lines, f"  {'people':<18}{PEOPLE}"])

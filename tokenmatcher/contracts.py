@@ -4,6 +4,7 @@ Conventions, everywhere in the package:
     label -1       an outlier, left out of the epoch's training
     CSR pair       `indptr` (N+1,) and `indices` (E,): row i owns indices[indptr[i]:indptr[i+1]]
     partner -1     a cluster without one
+    identity -1    nobody knows it
     Sizes          N images, K clusters, E edges, P pairs
 """
 
@@ -20,6 +21,7 @@ import numpy as np
 
 OUTLIER = -1
 NO_PARTNER = -1
+UNKNOWN = -1
 
 
 class Modality(str, Enum):
@@ -62,7 +64,8 @@ def integers(values: np.ndarray, name: str) -> np.ndarray:
 
 @dataclass(frozen=True, slots=True)
 class ImageRecord:
-    """One picture on disk. `identity` is the true one: for scores and logs, never for training."""
+    """One picture on disk. `identity` is the true one, UNKNOWN where nobody knows it: for scores and logs, never for
+    training."""
 
     path: Path
     modality: Modality

@@ -1,4 +1,4 @@
-"""What is asked for by name, or by the file that holds it: methods, matchers, listeners."""
+"""What is asked for by name, or by the file that holds it: methods, matchers, listeners, data sets."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import traceback
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from tokenmatcher.errors import SettingError, UserError
 
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from tokenmatcher.listeners import Listener
     from tokenmatcher.methods.base import Method
     from tokenmatcher.mining.matchers.base import Matcher
+
+T = TypeVar("T")
 
 METHODS = {"tokenmatcher": ("tokenmatcher.methods.tokenmatcher", "TokenMatcher")}
 MATCHERS = {"greedy": "tokenmatcher.mining.matchers.greedy"}
@@ -80,13 +82,23 @@ def find_listener(asked: str) -> Listener:
     """
     from tokenmatcher.listeners import Listener
 
-    kind: Any = _only_class("listener", asked, Listener)
+    return made_from("listener", asked, Listener)
+
+
+def made_from(kind: str, asked: str, base: type[T]) -> T:
+    """An object of the one class in a Python file that is of a kind.
+
+    Raises:
+        SettingError: there is none, or it cannot be made without arguments.
+    """
+    found: Any = _only_class(kind, asked, base)
     try:
-        return kind()
+        made: T = found()
     except Exception as error:
         raise blamed(error) or SettingError(
-            "{listener} {file}: {kind} cannot be made ({error})", file=asked, kind=kind.__name__, error=repr(error)
+            f"{{{kind}}} {{file}}: {{name}} cannot be made ({{error}})", file=asked, name=found.__name__, error=error
         ) from None
+    return made
 
 
 def blamed(error: BaseException) -> UserError | None:

@@ -71,13 +71,20 @@ _DEMO = {
 Presets = dict[str, dict[str, Recipe]]
 """By data set and name."""
 
-# No numbers were published for LLCM [D]: SYSU-MM01's, but for its nine cameras.
-_LLCM = {"camera_eps": (0.4,)}
+# For LLCM and for other cameras no numbers were published [D]: SYSU-MM01's, but for what belongs to its own cameras.
+_OTHER_CAMERAS = {"camera_eps": (0.4,)}
 
 TOKENMATCHER: Presets = {
     "sysu": {"paper": PAPER_SYSU, "demo": PAPER_SYSU.override(_DEMO)},
     "regdb": {"paper": PAPER_REGDB, "demo": PAPER_REGDB.override({**_DEMO, "num_tokens": 4, "votes": 4})},
-    "llcm": {"default": PAPER_SYSU.override(_LLCM), "demo": PAPER_SYSU.override({**_DEMO, "camera_eps": (0.45,)})},
+    "table": {
+        "small": PAPER_SYSU.override(_OTHER_CAMERAS),
+        "demo": PAPER_SYSU.override({**_DEMO, "camera_eps": (0.45,)}),
+    },
+    "llcm": {
+        "default": PAPER_SYSU.override(_OTHER_CAMERAS),
+        "demo": PAPER_SYSU.override({**_DEMO, "camera_eps": (0.45,)}),
+    },
 }
 PRESETS: dict[str, Presets] = {"tokenmatcher": TOKENMATCHER}
 

@@ -99,7 +99,9 @@ def test_trials_that_do_not_fit_the_data_set(tmp_path):
 
 
 def test_an_unknown_data_set():
-    with pytest.raises(UserError, match=r"market: no such data set; there are sysu, regdb"):
+    with pytest.raises(
+        UserError, match=r"market: no such data set; there are sysu, regdb, llcm, or give a CSV or Python file"
+    ):
         find_dataset("market")
 
 

@@ -17,10 +17,13 @@ def main(dataset: str, arguments: Sequence[str] | None = None) -> None:
     """
     data = find_dataset(dataset)
     parser = Parser(f"Write {data.title}'s training copy into its folder and print what was found there.")
-    parser.add_argument(
-        "--data-dir",
-        type=Path,
-        default=Path("data") / data.name,
-        help="folder of the raw data set (default %(default)s)",
-    )
+    if data.in_one_file:
+        parser.set_defaults(data_dir=data.default_dir)
+    else:
+        parser.add_argument(
+            "--data-dir",
+            type=Path,
+            default=data.default_dir,
+            help="folder of the raw data set (default %(default)s)",
+        )
     print(data.prepare(parser.parse_args(arguments).data_dir).table())

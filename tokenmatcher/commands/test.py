@@ -25,10 +25,13 @@ def parser_for(dataset: Dataset) -> Parser:
         required=True,
         help="a checkpoint, or a folder with trial_1, trial_2, ... as training leaves it" if many else resume,
     )
-    parser.add_argument(
-        "--data-dir", type=Path, default=Path("data") / dataset.name, help="raw data set (default %(default)s)"
-    )
-    parser.add_argument("--store-dir", type=Path, help="decoded test images (default DATA_DIR/store)")
+    if dataset.in_one_file:
+        parser.set_defaults(data_dir=dataset.default_dir)
+    else:
+        parser.add_argument(
+            "--data-dir", type=Path, default=dataset.default_dir, help="raw data set (default %(default)s)"
+        )
+    parser.add_argument("--store-dir", type=Path, help="decoded test images (default: beside the data)")
     parser.add_argument("--json", type=Path, help="write the scores to this file as well, as fractions 0..1")
     parser.add_argument("--device", choices=("auto", "cuda", "cpu"), default="auto", help="(default %(default)s)")
     parser.add_argument("--no-progress", action="store_true", help="no progress bars")
@@ -36,7 +39,7 @@ def parser_for(dataset: Dataset) -> Parser:
         parser.add_argument(
             flag(name),
             type=type(option.default),
-            choices=option.choices,
+            choices=option.choices or None,
             default=option.default,
             help=f"{option.help} (default %(default)s)",
         )

@@ -30,7 +30,7 @@ def test(given: argparse.Namespace, dataset: Dataset) -> None:
     options = {name: getattr(given, name) for name in dataset.options}
     if dataset.trials is None:
         network, content = _load(given.resume, dataset)
-        scores = _evaluate(network, dataset.benchmark(given.data_dir, options=options), given)
+        scores = _evaluate(network, dataset.benchmark(given.data_dir, options=options), given, dataset)
         shots = f", {options['shots']}-shot" if "shots" in options else ""
         print(score_table(scores, f"{dataset.title}{shots}"))
         _write(given.json, {dataset.name: scores, **options, "checkpoint": str(given.resume)})
@@ -42,7 +42,7 @@ def test(given: argparse.Namespace, dataset: Dataset) -> None:
         if trial in by_trial:
             raise UserError(f"{path}: a second model of trial {trial}")
         benchmark = dataset.benchmark(given.data_dir, trial, options)
-        by_trial[trial] = _evaluate(network, benchmark, given, f"-trial{trial}")
+        by_trial[trial] = _evaluate(network, benchmark, given, dataset, f"-trial{trial}")
     mean = _mean(by_trial)
     weights = (given.weights or "last") if given.resume.is_dir() else None
     kind = f", {WEIGHTS[weights]}" if weights else ""
@@ -71,19 +71,21 @@ def _load(path: Path, dataset: Dataset) -> tuple[TokenViT, dict[str, Any]]:
     content = load_file(path)
     network, report = build_model(content, source=str(path))
     print(report)
-    if (own := content.get("dataset", dataset.name)) != dataset.name:
+    if not dataset.in_one_file and (own := content.get("dataset", dataset.name)) != dataset.name:
         raise UserError(f"{path}: was trained on {own}; test it with: python -m tokenmatcher test {own}")
     return network, content
 
 
-def _evaluate(network: TokenViT, benchmark: Benchmark, given: argparse.Namespace, suffix: str = "") -> Scores:
+def _evaluate(
+    network: TokenViT, benchmark: Benchmark, given: argparse.Namespace, dataset: Dataset, suffix: str = ""
+) -> Scores:
     machine = Machine.chosen(given.device, "fp32", progress=not given.no_progress)
     evaluator = Evaluator(
         benchmark,
         machine,
         height=network.config.height,
         width=network.config.width,
-        store_dir=given.store_dir or given.data_dir / "store",
+        store_dir=given.store_dir or dataset.store_dir(given.data_dir),
         suffix=suffix,
     )
     return evaluator(network.to(machine.device))

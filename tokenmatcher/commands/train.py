@@ -18,22 +18,26 @@ PRETRAINED = {"paper": Path("pretrained/vit_base_ics_cfs_lup.pth"), "demo": Path
 
 def parser_for(dataset: Dataset, presets: Presets, method: str) -> Parser:
     """All flags of training by a method on a data set."""
-    names = list(presets.get(dataset.name, {}))
+    names = list(presets.get(dataset.preset_key, {}))
     parser = Parser(
         f"Train {method} on {dataset.title}. Sources of the numbers: [P] paper, [C] published code, [D] ours."
     )
     group = parser.add_argument_group("run")
-    group.add_argument(
-        "--data-dir",
-        type=Path,
-        default=Path("data") / dataset.name,
-        help="data set with its training copy (default %(default)s)",
-    )
+    if dataset.in_one_file:
+        parser.set_defaults(data_dir=dataset.default_dir)
+    else:
+        group.add_argument(
+            "--data-dir",
+            type=Path,
+            default=dataset.default_dir,
+            help="data set with its training copy (default %(default)s)",
+        )
     group.add_argument(
         "--logs-dir", type=Path, default=Path("logs") / dataset.name, help="logs and checkpoints (default %(default)s)"
     )
+    store = dataset.store_dir(Path(dataset.default_dir if dataset.in_one_file else "DATA_DIR"))
     group.add_argument(
-        "--store-dir", type=Path, help="decoded images, 5 GB for SYSU-MM01 at 384x128 (default DATA_DIR/store)"
+        "--store-dir", type=Path, help=f"decoded images, 5 GB for SYSU-MM01 at 384x128 (default {store})"
     )
     group.add_argument(
         "--method",
@@ -111,7 +115,7 @@ def parser_for(dataset: Dataset, presets: Presets, method: str) -> Parser:
     group.add_argument("--seed", type=seed, default=1, help="of all random numbers (default %(default)s)")
     group.add_argument("--no-progress", action="store_true", help="no progress bars")
     if names:
-        add_recipe_flags(parser, presets[dataset.name], many_cameras=dataset.many_cameras)
+        add_recipe_flags(parser, presets[dataset.preset_key], many_cameras=dataset.many_cameras)
     return parser
 
 
@@ -129,12 +133,12 @@ def main(dataset: str, arguments: Sequence[str] | None = None) -> None:
     config = Config.read(asked.config, data.name) if asked.config else Config({}, {})
     method = asked.method or config.run.get("method", "tokenmatcher")
     presets = PRESETS[method] if method in PRESETS else find_method(method).presets
-    if data.name not in presets:
-        chosen(presets, data.name, "")  # raises
+    if data.preset_key not in presets:
+        chosen(presets, data.preset_key, "")  # raises
     parser = parser_for(data, presets, method)
     parser.set_defaults(**config.run)
     given: argparse.Namespace = parser.parse_args(arguments)
-    recipe = recipe_from(given, config.put_into(chosen(presets, data.name, given.preset)))
+    recipe = recipe_from(given, config.put_into(data.fitted(chosen(presets, data.preset_key, given.preset))))
     trial = data.check_trial(given.trial) if data.trials is not None else None
     folder = given.logs_dir if trial is None else given.logs_dir / f"trial_{trial}"
 

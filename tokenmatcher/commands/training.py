@@ -80,7 +80,7 @@ def train(
         else:
             network, start = _starting_network(given, kind, recipe)
         suffix = "" if trial is None else f"-trial{trial}"
-        store_dir = given.store_dir or given.data_dir / "store"
+        store_dir = given.store_dir or dataset.store_dir(given.data_dir)
         size = {"height": recipe.model.height, "width": recipe.model.width}
         with team.first_on_each_machine():
             images = {
@@ -134,7 +134,7 @@ def train(
                 machine,
                 stages,
                 seed=given.seed,
-                paper=kind.presets[dataset.name].get("paper"),
+                paper=kind.presets[dataset.preset_key].get("paper"),
                 departures=[*kind.departures(recipe, dataset), *dataset.departures],
             )
         )

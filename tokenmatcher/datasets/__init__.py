@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from tokenmatcher.datasets.base import Dataset
 from tokenmatcher.datasets.llcm import LLCM
 from tokenmatcher.datasets.regdb import RegDB
 from tokenmatcher.datasets.sysu import Sysu
+from tokenmatcher.datasets.table import Table
+from tokenmatcher.doors import made_from
 from tokenmatcher.errors import UserError
 
 DATASETS: tuple[type[Dataset], ...] = (Sysu, RegDB, LLCM)
 
 
 def find_dataset(name: str) -> Dataset:
-    """The data set of a name.
+    """The data set of a name, or the one in a CSV or Python file.
 
     Raises:
-        UserError: there is none such.
+        UserError: there is none such, or the file is not as it should be.
     """
+    if name.lower().endswith(".csv"):
+        return Table(Path(name))
+    if name.endswith(".py"):
+        return made_from("dataset", name, Dataset)
     for kind in DATASETS:
         if kind.name == name:
             return kind()
-    raise UserError(f"{name}: no such data set; there are {', '.join(kind.name for kind in DATASETS)}")
+    known = ", ".join(kind.name for kind in DATASETS)
+    raise UserError(f"{name}: no such data set; there are {known}, or give a CSV or Python file")

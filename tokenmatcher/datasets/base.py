@@ -6,12 +6,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from types import MappingProxyType
+from typing import Any
 
 from tokenmatcher.contracts import ImageRecord, Modality
 from tokenmatcher.datasets.protocols import Benchmark
 from tokenmatcher.datasets.summary import Summary
 from tokenmatcher.errors import SettingError
+from tokenmatcher.recipe import Recipe
 
 Training = dict[Modality, list[ImageRecord]]
 
@@ -26,7 +28,7 @@ class Size:
 
 @dataclass(frozen=True)
 class Option:
-    """A choice among a data set's test protocols; a flag of the test."""
+    """A choice among a data set's test protocols; a flag of the test. Without `choices` it is any text."""
 
     default: Any
     choices: tuple[Any, ...]
@@ -44,17 +46,43 @@ class Dataset(ABC):
         size: of the real training set, to say what is missing; None: it has none.
         options: of `benchmark`, by name.
         note: what a run on it says of its recipe.
+        in_one_file: a file says where the images are; there is no folder to be told.
+        presets_of: where a method's presets for it are found; by default under its name.
         departures: where reading or testing it departs from the published code.
     """
 
     name: str
     title: str
-    cameras: ClassVar[Mapping[Modality, tuple[int, ...]]]
+    cameras: Mapping[Modality, tuple[int, ...]]
     trials: range | None = None
     size: Size | None = None
-    options: ClassVar[Mapping[str, Option]] = {}
+    options: Mapping[str, Option] = MappingProxyType({})
     note: str = ""
+    in_one_file: bool = False
+    presets_of: str = ""
     departures: tuple[str, ...] = ()
+
+    @property
+    def preset_key(self) -> str:
+        """Where a method's presets for it are found."""
+        return self.presets_of or self.name
+
+    @property
+    def default_dir(self) -> Path:
+        """Its folder, if nothing else is said."""
+        return Path("data") / self.name
+
+    def store_dir(self, data_dir: Path) -> Path:
+        """Where decoded images are kept, if nothing else is said."""
+        return data_dir / "store"
+
+    def fitted(self, recipe: Recipe) -> Recipe:
+        """A preset's recipe with what follows from the set's size."""
+        return recipe
+
+    def oddities(self) -> list[str]:
+        """What looks wrong, though it can be worked with."""
+        return []
 
     def chosen(self, options: Mapping[str, Any] | None) -> dict[str, Any]:
         """All options: those given, and the defaults of the others."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from tqdm import tqdm
@@ -34,7 +34,7 @@ def copy_name(record: ImageRecord) -> str:
 
 
 def read_copy(
-    data_dir: Path, inside: str, cameras: dict[Modality, tuple[int, ...]], command: str
+    data_dir: Path, inside: str, cameras: Mapping[Modality, tuple[int, ...]], command: str
 ) -> dict[Modality, list[ImageRecord]]:
     """The training images of both modalities, sorted by file name.
 

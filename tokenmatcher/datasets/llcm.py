@@ -15,7 +15,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 from tokenmatcher.contracts import ImageRecord, Modality
 from tokenmatcher.datasets.base import Dataset, Option, Size, Training
@@ -32,14 +32,15 @@ LLCM_TRIALS = range(10)
 SHORT = {Modality.VISIBLE: "vis", Modality.INFRARED: "nir"}
 
 _CAMERA = re.compile(r"_c0*([1-9])_", re.ASCII)
+LLCM_OPTIONS = {"direction": Option("both", (*DIRECTIONS, "both"), "query to gallery")}
 
 
 class LLCM(Dataset):
     name, title = "llcm", "LLCM"
-    cameras: ClassVar = LLCM_CAMERAS
+    cameras = LLCM_CAMERAS
     size = LLCM_SIZE
     note = "no numbers of TokenMatcher were published for LLCM: the preset takes SYSU-MM01's, and camera_eps 0.4 [D]"
-    options: ClassVar = {"direction": Option("both", (*DIRECTIONS, "both"), "query to gallery")}
+    options = LLCM_OPTIONS
 
     def prepare(self, data_dir: Path) -> Summary:
         return prepare_llcm(data_dir)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 from tokenmatcher.contracts import ImageRecord, Modality
 from tokenmatcher.datasets.base import Dataset, Option, Size, Training
@@ -25,14 +25,16 @@ REGDB_CAMERA = 1
 REGDB_TRIALS = range(1, 11)
 REGDB_SIZE = Size(206, {Modality.VISIBLE: 2_060, Modality.INFRARED: 2_060})  # of training and of test
 REGDB_LIST_NAMES = {Modality.VISIBLE: "visible", Modality.INFRARED: "thermal"}
+REGDB_CAMERAS = {Modality.VISIBLE: (REGDB_CAMERA,), Modality.INFRARED: (REGDB_CAMERA,)}
+REGDB_OPTIONS = {"direction": Option("both", (*DIRECTIONS, "both"), "query to gallery")}
 
 
 class RegDB(Dataset):
     name, title = "regdb", "RegDB"
-    cameras: ClassVar = {Modality.VISIBLE: (REGDB_CAMERA,), Modality.INFRARED: (REGDB_CAMERA,)}
+    cameras = REGDB_CAMERAS
     trials = REGDB_TRIALS
     size = REGDB_SIZE
-    options: ClassVar = {"direction": Option("both", (*DIRECTIONS, "both"), "query to gallery")}
+    options = REGDB_OPTIONS
     departures = ("an image's neighbours are found by its own index",)
 
     def prepare(self, data_dir: Path) -> Summary:

@@ -29,6 +29,7 @@ class Summary:
     counts: tuple[Count, ...]
     hint: str = ""
     absent: tuple[int, ...] = ()  # ids that are listed and have no image
+    notes: tuple[str, ...] = ()  # what looks wrong, though it can be worked with
 
     @property
     def warning(self) -> str:
@@ -48,6 +49,7 @@ class Summary:
             lines.append(f"{count.name:{width}}  {count.found:>8,}  {real:>8}".rstrip())
         if self.absent:
             lines.append(f"warning: listed, but without any image: {few(self.absent)}")
+        lines += [f"note: {note}" for note in self.notes]
         return "\n".join([*lines, self.warning] if self.warning else lines)
 
     def __getitem__(self, name: str) -> int:

@@ -11,7 +11,7 @@ import random
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 from tokenmatcher.contracts import ImageRecord, Modality
 from tokenmatcher.datasets.base import Dataset, Option, Size, Training
@@ -35,16 +35,17 @@ SYSU_EXCLUDED_CAMERAS = frozenset({(3, 2)})
 """(query camera, gallery camera) of the same place: cam3's queries do not see cam2's images, whoever they show."""
 
 PersonCamera = tuple[int, int]
+SYSU_OPTIONS = {
+    "mode": Option("both", tuple(MODES), "gallery cameras"),
+    "shots": Option(1, SYSU_SHOTS, "gallery images of a person and camera"),
+}
 
 
 class Sysu(Dataset):
     name, title = "sysu", "SYSU-MM01"
-    cameras: ClassVar = SYSU_CAMERAS
+    cameras = SYSU_CAMERAS
     size = SYSU_SIZE
-    options: ClassVar = {
-        "mode": Option("both", tuple(MODES), "gallery cameras"),
-        "shots": Option(1, SYSU_SHOTS, "gallery images of a person and camera"),
-    }
+    options = SYSU_OPTIONS
 
     def prepare(self, data_dir: Path) -> Summary:
         return prepare_sysu(data_dir)

@@ -1,0 +1,297 @@
+"""Your own cameras: a CSV file.
+
+    path,camera,modality,identity,split
+    day/0001.jpg,gate,visible,anna,train
+    night/0001.jpg,yard,infrared,anna,query
+
+`path` is relative to the file's folder, `modality` visible or infrared; `camera` and `identity` are any text. `split`
+is train (also where it is empty or absent), query or gallery. Without identities everything trains, nothing is scored.
+Lines that begin with # are comments; two of them say how to test:
+
+    # same place: gate+yard, hall+stairs      a query by one camera does not see the gallery's images by the other
+    # cmc: plain                              count every image of the gallery, not each identity once ("distinct")
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tokenmatcher.contracts import UNKNOWN, ImageRecord, Modality
+from tokenmatcher.datasets.base import Dataset, Option, Training
+from tokenmatcher.datasets.copy import check_images
+from tokenmatcher.datasets.files import IMAGE_SUFFIXES, leaves_root, read_text
+from tokenmatcher.datasets.protocols import Benchmark, ImageIndex, Protocol, Trial
+from tokenmatcher.datasets.summary import Count, Summary, few
+from tokenmatcher.errors import SettingError, UserError
+from tokenmatcher.recipe import Recipe
+from tokenmatcher.sizing import sized
+
+NEEDED, MORE = ("path", "camera", "modality"), ("identity", "split")
+SPLITS = ("train", "query", "gallery")
+CMC = ("distinct", "plain")
+LONGEST = 200  # characters of a name
+SAME_PLACE, CMC_LINE = "same place:", "cmc:"
+
+
+@dataclass(frozen=True)
+class Rows:
+    """A file's content.
+
+    records: of each split, in the file's order; cameras and identities numbered by `cameras` and `identities`.
+    cameras, identities: names in order of their numbers, from 1.
+    options: of the test, from the file's comments.
+    """
+
+    records: Mapping[str, list[ImageRecord]]
+    cameras: tuple[str, ...]
+    identities: tuple[str, ...]
+    options: Mapping[str, str]
+
+
+class Table(Dataset):
+    """The data set in a CSV file, read when this is made.
+
+    Raises:
+        UserError: a line is not as it should be; names it.
+    """
+
+    in_one_file, presets_of = True, "table"
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.name, self.title = path, path.stem, path.name
+        self.rows = read_table(path)
+        self.records = [record for split in self.rows.records.values() for record in split]
+        self.cameras = {
+            m: tuple(sorted({record.camera for record in self.records if record.modality is m})) for m in Modality
+        }
+        given = self.rows.options
+        self.options = {
+            "cmc": Option(given.get("cmc", CMC[0]), CMC, "count each identity of the gallery once, or every image"),
+            "same_place": Option(
+                given.get("same_place", ""), (), "cameras at one place, A+B,C+D: the one's queries do not see the other"
+            ),
+        }
+
+    @property
+    def default_dir(self) -> Path:
+        return self.path.parent
+
+    def store_dir(self, data_dir: Path) -> Path:
+        return data_dir / f"{self.name}.store"
+
+    def fitted(self, recipe: Recipe) -> Recipe:
+        train = self.rows.records["train"]
+        counts = {m: Counter(record.camera for record in train if record.modality is m) for m in Modality}
+        return sized(recipe, counts)
+
+    def prepare(self, data_dir: Path) -> Summary:
+        check_images(record.path for record in self.records)
+        counts = [Count("identities", len(self.rows.identities)), Count("cameras", len(self.rows.cameras))]
+        for split, own in self.rows.records.items():
+            counts += [Count(f"{m} {split} images", sum(record.modality is m for record in own)) for m in Modality]
+        return Summary(self.title, self.path.parent, tuple(counts), notes=tuple(self.oddities()))
+
+    def training(self, data_dir: Path, trial: int | None = None) -> Training:
+        self.check_trial(trial)
+        found = {m: [r for r in self.rows.records["train"] if r.modality is m] for m in Modality}
+        for m, records in found.items():
+            if not records:
+                raise UserError(f"{self.path}: no {m} image to train on")
+        return found
+
+    def has_test(self, data_dir: Path, trial: int | None = None) -> bool:
+        return bool(self._directions())
+
+    def benchmark(
+        self, data_dir: Path, trial: int | None = None, options: Mapping[str, Any] | None = None
+    ) -> Benchmark:
+        chosen, index = self.chosen(options), ImageIndex()
+        directions = self._directions()
+        if not directions:
+            raise UserError(f"{self.path}: no queries of one modality with a gallery of the other (column split)")
+        rows = self.rows.records
+        protocols = []
+        for m in directions:
+            query = index.of([record for record in rows["query"] if record.modality is m])
+            gallery = index.of([record for record in rows["gallery"] if record.modality is m.other])
+            protocols.append(
+                Protocol(
+                    f"{m}-to-{m.other}",
+                    (Trial(query, gallery),),
+                    excluded_cameras=self._same_places(chosen["same_place"]),
+                    distinct_identities=chosen["cmc"] == "distinct",
+                )
+            )
+        return Benchmark(index.images, tuple(protocols))
+
+    def _directions(self) -> list[Modality]:
+        """Of the queries, infrared first: where the other modality has a gallery."""
+        rows = self.rows.records
+        there = {
+            (split, m): any(record.modality is m for record in rows[split]) for split in SPLITS[1:] for m in Modality
+        }
+        order = (Modality.INFRARED, Modality.VISIBLE)
+        return [m for m in order if there["query", m] and there["gallery", m.other]]
+
+    def _same_places(self, text: str) -> frozenset[tuple[int, int]]:
+        """Both ways round of each pair.
+
+        Raises:
+            SettingError: not A+B, C+D, or no such camera.
+        """
+        numbers = {name: number for number, name in enumerate(self.rows.cameras, start=1)}
+        pairs = set()
+        for pair in filter(None, (part.strip() for part in text.split(","))):
+            names = [name.strip() for name in pair.split("+")]
+            if len(names) != 2 or any(name not in numbers for name in names):
+                raise SettingError(
+                    "{same_place} {pair}: must be two cameras, A+B, of {known}",
+                    pair=repr(pair),
+                    known=few(self.rows.cameras),
+                )
+            first, second = (numbers[name] for name in names)
+            pairs |= {(first, second), (second, first)}
+        return frozenset(pairs)
+
+    def oddities(self) -> list[str]:
+        """What looks wrong, though it can be worked with."""
+        found = []
+        cameras, names = self.cameras, self.rows.cameras
+        if both := sorted(set(cameras[Modality.VISIBLE]) & set(cameras[Modality.INFRARED])):
+            found.append(f"both visible and infrared images by camera {few([names[n - 1] for n in both])}")
+        found += [
+            f"{m}: {len(cameras[m])} camera, so the camera stage has nothing to tell apart there"
+            for m in Modality
+            if len(cameras[m]) < 2
+        ]
+        if not self.rows.identities:
+            found.append("no identities: labels and matches cannot be checked, nothing is scored")
+        return found
+
+
+def read_table(path: Path) -> Rows:
+    """The rows of a CSV file; see this file's head.
+
+    Raises:
+        UserError: no such file, no table, or a line that is not as it should be; names file and line.
+    """
+    folder, found = path.parent, []
+    options: dict[str, str] = {}
+    here: dict[str, set[str]] = {}
+    names: dict[str, set[str]] = {"camera": set(), "identity": set()}
+    seen: set[str] = set()
+    for line, row in _lines(path, options):
+        where = f"{path}, line {line}"
+        entry, modality, split = row["path"], row["modality"].lower(), row["split"].lower() or "train"
+        if not entry or leaves_root(entry):
+            raise UserError(f"{where}: {entry[:80]!r} is not a path inside the table's folder")
+        if entry in seen:
+            raise UserError(f"{where}: {entry[:80]!r} stands there twice")
+        seen.add(entry)
+        if modality not in (Modality.VISIBLE.value, Modality.INFRARED.value):
+            raise UserError(f"{where}: modality {modality[:40]!r} is neither visible nor infrared")
+        if split not in SPLITS:
+            raise UserError(f"{where}: split {split[:40]!r} is none of {', '.join(SPLITS)}")
+        if not row["camera"]:
+            raise UserError(f"{where}: no camera")
+        if split != "train" and not row["identity"]:
+            raise UserError(f"{where}: a {split} image without identity cannot be scored")
+        if not _is_there(folder, entry, here):
+            raise UserError(f"{where}: no such image: {folder / entry}")
+        names["camera"].add(row["camera"])
+        if row["identity"]:
+            names["identity"].add(row["identity"])
+        found.append((entry, modality, split, row["camera"], row["identity"]))
+    if not found:
+        raise UserError(f"{path}: holds no image")
+    order = {kind: sorted(known, key=_natural) for kind, known in names.items()}
+    number = {kind: {name: place for place, name in enumerate(known, start=1)} for kind, known in order.items()}
+    records: dict[str, list[ImageRecord]] = {split: [] for split in SPLITS}
+    for entry, modality, split, camera, identity in found:
+        records[split].append(
+            ImageRecord(
+                folder / entry,
+                Modality(modality),
+                number["camera"][camera],
+                number["identity"][identity] if identity else UNKNOWN,
+            )
+        )
+    return Rows(records, tuple(order["camera"]), tuple(order["identity"]), options)
+
+
+def _lines(path: Path, options: dict[str, str]) -> Iterator[tuple[int, dict[str, str]]]:
+    """Number and cells of every row; what comments say is put into `options`."""
+    text = read_text(path)
+    if "\0" in text:
+        raise UserError(f"{path} is not text")
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True, skipinitialspace=True)
+    head: list[str] | None = None
+    try:
+        for cells in reader:
+            if not any(cell.strip() for cell in cells):
+                continue
+            if cells[0].lstrip().startswith("#"):
+                _comment(",".join(cells).lstrip("# "), options, f"{path}, line {reader.line_num}")
+            elif head is None:
+                head = _head(cells, path)
+            elif len(cells) > len(head):
+                raise UserError(f"{path}, line {reader.line_num}: {len(cells)} cells under {len(head)} columns")
+            else:
+                row = dict.fromkeys((*NEEDED, *MORE), "") | {
+                    name: cell.strip() for name, cell in zip(head, cells, strict=False)
+                }
+                if long := next((name for name in ("camera", "identity") if len(row[name]) > LONGEST), None):
+                    raise UserError(f"{path}, line {reader.line_num}: a {long} of more than {LONGEST} characters")
+                yield reader.line_num, row
+    except csv.Error as error:
+        raise UserError(f"{path}, line {reader.line_num}: {error}") from None
+    if head is None:
+        raise UserError(f"{path}: no line with the columns {', '.join(NEEDED)}")
+
+
+def _head(cells: list[str], path: Path) -> list[str]:
+    head = [cell.strip().lower() for cell in cells]
+    if absent := [name for name in NEEDED if name not in head]:
+        raise UserError(f"{path}: no column {', '.join(absent)} among {', '.join(map(repr, head[:8]))}")
+    if unknown := [name for name in head if name not in (*NEEDED, *MORE)]:
+        raise UserError(f"{path}: unknown column {unknown[0][:40]!r}; there are {', '.join((*NEEDED, *MORE))}")
+    if len(set(head)) < len(head):
+        raise UserError(f"{path}: a column stands there twice")
+    return head
+
+
+def _comment(text: str, options: dict[str, str], where: str) -> None:
+    lowered = text.lower()
+    if lowered.startswith(SAME_PLACE):
+        options["same_place"] = text[len(SAME_PLACE) :].strip()
+    elif lowered.startswith(CMC_LINE):
+        options["cmc"] = lowered[len(CMC_LINE) :].strip()
+        if options["cmc"] not in CMC:
+            raise UserError(f"{where}: cmc must be {' or '.join(CMC)}")
+
+
+def _is_there(folder: Path, entry: str, here: dict[str, set[str]]) -> bool:
+    """Whether a picture lies there; every folder is looked into once."""
+    parent, name = os.path.split(entry)
+    if os.path.splitext(name)[1].lower() not in IMAGE_SUFFIXES:  # noqa: PTH122 (a million names)
+        return False
+    if parent not in here:
+        try:
+            with os.scandir(folder / parent) as entries:
+                here[parent] = {item.name for item in entries if item.is_file()}
+        except (OSError, ValueError):
+            here[parent] = set()
+    return name in here[parent]
+
+
+def _natural(name: str) -> tuple[bool, int, str]:
+    """Numbers by size, before words."""
+    number = name.isascii() and name.isdigit() and len(name) < 10
+    return (not number, int(name) if number else 0, name)
