@@ -9,7 +9,7 @@ import traceback
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from tokenmatcher.errors import SettingError, UserError
 
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from tokenmatcher.methods.base import Method
     from tokenmatcher.mining.matchers.base import Matcher
 
-T = TypeVar("T")
 
 METHODS = {"tokenmatcher": ("tokenmatcher.methods.tokenmatcher", "TokenMatcher")}
 MATCHERS = {"greedy": "tokenmatcher.mining.matchers.greedy"}
@@ -82,10 +81,11 @@ def find_listener(asked: str) -> Listener:
     """
     from tokenmatcher.listeners import Listener
 
-    return made_from("listener", asked, Listener)
+    made: Listener = made_from("listener", asked, Listener)
+    return made
 
 
-def made_from(kind: str, asked: str, base: type[T]) -> T:
+def made_from(kind: str, asked: str, base: Any) -> Any:
     """An object of the one class in a Python file that is of a kind.
 
     Raises:
@@ -93,12 +93,11 @@ def made_from(kind: str, asked: str, base: type[T]) -> T:
     """
     found: Any = _only_class(kind, asked, base)
     try:
-        made: T = found()
+        return found()
     except Exception as error:
         raise blamed(error) or SettingError(
             f"{{{kind}}} {{file}}: {{name}} cannot be made ({{error}})", file=asked, name=found.__name__, error=error
         ) from None
-    return made
 
 
 def blamed(error: BaseException) -> UserError | None:

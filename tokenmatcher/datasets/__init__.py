@@ -24,7 +24,8 @@ def find_dataset(name: str) -> Dataset:
     if name.lower().endswith(".csv"):
         return Table(Path(name))
     if name.endswith(".py"):
-        return made_from("dataset", name, Dataset)
+        made: Dataset = made_from("dataset", name, Dataset)
+        return made
     for kind in DATASETS:
         if kind.name == name:
             return kind()
