@@ -187,7 +187,7 @@ def mutations():
     )  # fmt: skip
     yield Mutation(
         "same", "all processes have the first one's running statistics", "tokenmatcher/models/norms.py",
-        "                    team.same(buffer)\n", "                    pass\n",
+        "                    team.broadcast(buffer)\n", "                    pass\n",
         "tests/models/test_norm_processes.py::test_processes_are_one",
     )  # fmt: skip
     yield Mutation(

@@ -153,17 +153,17 @@ def test_batches_that_do_not_divide_are_refused(people, tmp_path):
 @pytest.mark.parametrize("size", [1, 2, 3, 8])
 def test_parts_are_all_rows_once(count, size):
     rows = list(range(count))
-    parts = [rows[Team(rank, size).part(count)] for rank in range(size)]
+    parts = [rows[Team(rank, size).shard(count)] for rank in range(size)]
     assert [row for part in parts for row in part] == rows
     assert max(map(len, parts)) - min(map(len, parts)) <= 1
 
 
 def test_alone_nothing_is_sent():
     rows = torch.arange(6.0).view(3, 2).requires_grad_()
-    assert ALONE.join(rows, 3) is rows
-    assert ALONE.join_batch(rows) is rows
-    assert ALONE.same(rows) is rows
-    assert ALONE.join_objects("x") == ["x"]
+    assert ALONE.all_gather(rows, 3) is rows
+    assert ALONE.all_gather_rows(rows) is rows
+    assert ALONE.broadcast(rows) is rows
+    assert ALONE.all_gather_object("x") == ["x"]
     assert ALONE.decide(lambda: 7) == 7
     model = torch.nn.Linear(2, 2)
     assert ALONE.trained(model) is model

@@ -40,12 +40,12 @@ class Team:
         """Whether this process writes logs and checkpoints."""
         return self.rank == 0
 
-    def part(self, count: int) -> slice:
+    def shard(self, count: int) -> slice:
         """This process's rows of `count`."""
         return slice(count * self.rank // self.size, count * (self.rank + 1) // self.size)
 
-    def join(self, rows: Tensor, count: int) -> Tensor:
-        """(N, ...) all rows in order, from each process's `part`; no gradient."""
+    def all_gather(self, rows: Tensor, count: int) -> Tensor:
+        """(N, ...) all rows in order, from each process's `shard`; no gradient."""
         if self.size == 1:
             return rows
         sizes = [count * (rank + 1) // self.size - count * rank // self.size for rank in range(self.size)]
@@ -55,11 +55,11 @@ class Team:
         dist.all_gather(parts, padded)
         return torch.cat([part[:size] for part, size in zip(parts, sizes, strict=True)])
 
-    def join_batch(self, rows: Tensor) -> Tensor:
+    def all_gather_rows(self, rows: Tensor) -> Tensor:
         """(W * B, ...) the rows (B, ...) of all processes in order; the gradient flows back to one's own."""
-        return rows if self.size == 1 else _JoinBatch.apply(rows.contiguous(), self)
+        return rows if self.size == 1 else _GatherRows.apply(rows.contiguous(), self)
 
-    def join_objects(self, item: T) -> list[T]:
+    def all_gather_object(self, item: T) -> list[T]:
         """Everybody's `item`, in order of rank."""
         items: list[Any] = [item]
         if self.size > 1:
@@ -83,7 +83,7 @@ class Team:
             raise UserError(value)
         return value
 
-    def same(self, tensor: Tensor) -> Tensor:
+    def broadcast(self, tensor: Tensor) -> Tensor:
         """The first process's values, in place: sums on a GPU may differ in their last bit."""
         if self.size > 1:
             dist.broadcast(tensor, src=0)
@@ -140,7 +140,7 @@ def started_team(device: str) -> Iterator[Team]:
         dist.destroy_process_group()
 
 
-class _JoinBatch(torch.autograd.Function):
+class _GatherRows(torch.autograd.Function):
     """All processes compute the same loss from the joined rows, and their gradients are averaged afterwards:
     each hands back the gradient of its own rows, times the number of processes."""
 

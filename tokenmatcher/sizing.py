@@ -1,4 +1,4 @@
-"""Numbers of a recipe that follow from a set's size, for whoever cannot tell by experience.
+"""Numbers of a recipe that follow from a set's size, for users who do not know DBSCAN.
 
 Between the sets that people have tuned by hand: SYSU-MM01 (11,909 infrared images, 56 visible images a person, k1 30,
 16 images of a person in a batch) and the demo (1,300, 24, k1 15, 4). What they do on rendered worlds of several sizes:

@@ -1,4 +1,4 @@
-"""Clusterings that nobody wishes for: each is gone on with and noted, or ends in advice."""
+"""Degenerate clusterings: each is gone on with and noted, or ends in advice."""
 
 from functools import partial
 

@@ -57,7 +57,7 @@ def trained(team, groups):
     shared = team.trained(model).train()
     totals = [train_step(shared, objective, batch, optimizer, machine)["total"] for batch in batches]
     same_statistics(shared, team)
-    everywhere = team.join_objects([value.double().sum().item() for value in model.state_dict().values()])
+    everywhere = team.all_gather_object([value.double().sum().item() for value in model.state_dict().values()])
     assert all(sums == everywhere[0] for sums in everywhere), "all processes end with the same weights and statistics"
     return {"model": model.state_dict(), "total": torch.stack(totals)}
 

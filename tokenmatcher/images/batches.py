@@ -157,7 +157,7 @@ def make_batches(
                 chosen = np.concatenate([chosen, chosen])
             else:
                 parameters = augmenter.visible(count, jitter=batching.jitter_plain)
-            part = machine.team.part(len(chosen))
+            part = machine.team.shard(len(chosen))
             pixels = sets[modality].store.batch(chosen[part], machine.device)
             images[modality] = apply(pixels, parameters.part(part), augmenter.config)
             index[modality] = chosen

@@ -73,7 +73,7 @@ class OneCamera(Stage):
             method.local_labels[m][self.index] = found.labels
         labels = np.full(len(method.images[m]), OUTLIER)
         labels[self.index] = found.labels
-        targets = ContrastTargets({m: PseudoLabels(labels)}, {m: method.machine.team.same(centroids(own, found))})
+        targets = ContrastTargets({m: PseudoLabels(labels)}, {m: method.machine.team.broadcast(centroids(own, found))})
         return Prepared(ContrastObjective(targets, method.recipe.losses), {m: labels})
 
     def _label(self, features: Tensor) -> tuple[PseudoLabels, float]:

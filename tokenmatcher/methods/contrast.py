@@ -35,7 +35,7 @@ def contrast_targets(
     features: Mapping[Modality, Tensor], labels: dict[Modality, PseudoLabels], team: Team = ALONE
 ) -> ContrastTargets:
     """Targets of stage 1 from raw features (N, T*D)."""
-    return ContrastTargets(labels, {m: team.same(centroids(features[m], labels[m])) for m in features})
+    return ContrastTargets(labels, {m: team.broadcast(centroids(features[m], labels[m])) for m in features})
 
 
 class ContrastObjective:

@@ -23,7 +23,7 @@ SEARCHES = {"exact": "torch", "approximate": "ivf"}  # `neighbour_search`, as ba
 def label_images(features: Tensor, config: ClusterConfig, machine: Machine) -> PseudoLabels:
     """Pseudo labels of (N, D) features; the processes of a team share the search for neighbours."""
     unit, count, team = F.normalize(features, dim=1), len(features), machine.team
-    mine = torch.arange(count, device=features.device)[team.part(count)]
+    mine = torch.arange(count, device=features.device)[team.shard(count)]
     own = nearest(
         unit,
         max(config.k1, config.k2),
@@ -31,7 +31,7 @@ def label_images(features: Tensor, config: ClusterConfig, machine: Machine) -> P
         backend=SEARCHES[config.neighbour_search],
         progress=machine.progress,
     )
-    lists = team.join(own[0], count), team.join(own[1], count)
+    lists = team.all_gather(own[0], count), team.all_gather(own[1], count)
     return team.decide(
         lambda: pseudo_labels(
             features,

@@ -262,20 +262,20 @@ def joint_targets(
     for anchor in Modality:
         for target in Modality:
             part = token_neighbours(
-                features[anchor][team.part(len(features[anchor]))],
+                features[anchor][team.shard(len(features[anchor]))],
                 features[target],
                 num_tokens=num_tokens,
                 ratio=config.neighbour_ratio,
                 votes=config.votes,
             )
-            found = Neighbours.joined(team.join_objects(part))
+            found = Neighbours.joined(team.all_gather_object(part))
             if anchor is target and local_labels is not None:
                 found = drop_split_neighbours(found, cameras[anchor], local_labels[anchor])
             neighbours[anchor, target] = found
     return JointTargets(
         labels=labels,
         centroids=own.centroids,
-        mixed={m: team.same(mixed_centroids(features, labels, match, m)) for m in Modality},
+        mixed={m: team.broadcast(mixed_centroids(features, labels, match, m)) for m in Modality},
         instances={m: F.normalize(features[m], dim=1) for m in Modality},
         neighbours=neighbours,
         match=match,

@@ -27,7 +27,7 @@ TOKEN_STD = 0.02  # of fresh class tokens and position embeddings, as in ViT
 
 
 class TokenOutput(NamedTuple):
-    """What the backbone says about B images."""
+    """Backbone output for B images."""
 
     tokens: Tensor
     """(B, T, D) class tokens after the last norm."""

@@ -1,4 +1,4 @@
-"""Images to features: the same way for pseudo labels, for tests and for whoever uses a trained model.
+"""Images to features: the same way for pseudo labels, for tests and for users of a trained model.
 
 Legend: N images, B batch, T tokens, D token width, H and W image height and width in pixels.
 """
@@ -71,7 +71,7 @@ def extract(
     if batch_size is None:
         batch_size = 32 if machine.device.type == "cpu" else 128
     everything = np.arange(len(store)) if index is None else index
-    rows = everything[machine.team.part(len(everything))]
+    rows = everything[machine.team.shard(len(everything))]
     was_training = embedder.network.training
     embedder.network.eval()
     starts = tqdm(
@@ -86,4 +86,4 @@ def extract(
     finally:
         embedder.network.train(was_training)
     own = torch.cat(parts).clone() if parts else torch.empty(0, embedder.width, device=machine.device)
-    return machine.team.join(own, len(everything))
+    return machine.team.all_gather(own, len(everything))

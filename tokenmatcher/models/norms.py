@@ -139,7 +139,7 @@ def same_statistics(model: nn.Module, team: Team) -> None:
         for module in model.modules():
             if isinstance(module, nn.modules.batchnorm._BatchNorm):
                 for buffer in module.buffers(recurse=False):
-                    team.same(buffer)
+                    team.broadcast(buffer)
 
 
 class _Sum(torch.autograd.Function):

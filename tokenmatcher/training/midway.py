@@ -123,7 +123,7 @@ class Midway:
             return False, False
         stop = self.trainer.signals.received is not None
         save = stop or (minutes is not None and time.monotonic() - self.since >= 60 * minutes)
-        save, stop = (any(wish) for wish in zip(*team.join_objects((save, stop)), strict=True))
+        save, stop = (any(wish) for wish in zip(*team.all_gather_object((save, stop)), strict=True))
         if save:
             self.since = time.monotonic()
         return save, stop

@@ -85,7 +85,7 @@ def _kept(path: Path) -> list[Path]:
 
 
 def take_up(trainer: Trainer, path: Path) -> list[str]:
-    """Go on from a checkpoint of this method, network and images; returns what is to be said about it.
+    """Go on from a checkpoint of this method, network and images; returns notes for the log.
 
     Raises:
         UserError: the file is no such checkpoint.

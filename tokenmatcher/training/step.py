@@ -21,7 +21,7 @@ GRADIENT = "gradient"  # stands among the terms: the norm of a step's gradient
 
 
 class NotFinite(Exception):
-    """Training has come to NaN or infinity. The model is spoilt: do not save it.
+    """A loss or gradient is not finite, and so is the model by now: do not save it.
 
     Args:
         step: of its epoch, from 0, where it began.
@@ -81,7 +81,7 @@ class Losses:
         """From `state`, of at most `most` steps.
 
         Raises:
-            ValueError: it is none.
+            ValueError: it is no such state.
         """
         losses = cls()
         if not isinstance(state, dict) or not isinstance(state.get("total"), tuple):
@@ -139,7 +139,7 @@ def forward(model: nn.Module, batch: Batch, machine: Machine) -> Views:
         if modality in batch.images:
             end = start + len(batch.images[modality])
             features, tokens = (
-                machine.team.join_batch(values[start:end]) for values in (output.features, output.tokens)
+                machine.team.all_gather_rows(values[start:end]) for values in (output.features, output.tokens)
             )
             views[modality] = View(features, tokens, batch.index[modality])
             start = end

@@ -45,7 +45,7 @@ class Assignment:
             require(len(rows) > 0, f"column {column} has no row")
             require(len(set(rows)) == len(rows), f"column {column} holds a row twice")
             require(len(rows) <= self.capacity, f"column {column} holds more than {self.capacity} rows")
-            require(min(rows) >= 0 and max(rows) < columns.size, f"column {column} holds a row that is none")
+            require(min(rows) >= 0 and max(rows) < columns.size, f"column {column}: row index out of range")
             if first[column]:
                 require(
                     sorted(rows) == np.flatnonzero(columns == column).tolist(),
