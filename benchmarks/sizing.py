@@ -2,9 +2,9 @@
 
     python -m benchmarks.sizing
 
-Rendered worlds of 25, 50 and 200 training people, each as a CSV of its own, one seed; the demo's network, once
-with its numbers fitted to the size, once with those that it was tuned with at 100 people. Test: 40 other people, one gallery
-of all their visible images. Parts can be made beforehand, side by side:
+Rendered worlds of 25, 50 and 200 training people, each as a CSV of its own, one seed; the demo's network, once with its
+numbers fitted to the size, once with those that it was tuned with at 100 people. Test: 40 other people, one gallery of
+all their visible images. Parts can be made beforehand, side by side:
 
     for way in fitted fixed; do OMP_NUM_THREADS=1 python -m benchmarks.sizing --part 25 $way & done; wait
 """

@@ -17,7 +17,7 @@ MAY_USE = {
     "people": {"people", "datasets", "images", "models"},
 }
 EVERYBODY = {"contracts", "errors", "presets", "recipe", "files", "version", "cli", "distributed", "machine",
-             "listeners", "schedules"}  # fmt: skip
+             "listeners", "schedules", "doors", "sizing"}  # fmt: skip
 PURE = {"losses", "memory"}
 LONGEST = 400
 

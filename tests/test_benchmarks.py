@@ -9,7 +9,7 @@ ROOT = Path(__file__).parents[1]
 NAMES = [path.stem for path in sorted((ROOT / "benchmarks").glob("*.py")) if path.stem != "__init__"]
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", NAMES, ids=[f"benchmarks.{name}" for name in NAMES])  # "gpu" alone is a mark
 def test_it_can_be_begun(name, capsys, monkeypatch):
     module = import_module(f"benchmarks.{name}")
     if not hasattr(module, "main"):
