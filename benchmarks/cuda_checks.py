@@ -36,8 +36,9 @@ from tokenmatcher.images.batches import make_batches, plan_batches
 from tokenmatcher.images.sets import ImageSet
 from tokenmatcher.images.store import ImageStore
 from tokenmatcher.machine import Machine
-from tokenmatcher.methods.contrast import ContrastObjective, ContrastTargets
-from tokenmatcher.methods.tokenmatcher import JointObjective, JointTargets, mixed_centroids
+from tokenmatcher.methods.contrast import ContrastObjective
+from tokenmatcher.methods.targets import ContrastTargets, JointTargets
+from tokenmatcher.methods.tokenmatcher import JointObjective, mixed_centroids
 from tokenmatcher.mining.clusters import centroids, pseudo_labels
 from tokenmatcher.mining.knn import nearest
 from tokenmatcher.mining.matchers.greedy import match_clusters

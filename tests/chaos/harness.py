@@ -89,12 +89,12 @@ def state(folder):
         found[str(path.relative_to(folder))] = [
             content["model"],
             content["scores"],
-            content.get("run", {}).get("local_labels"),
+            content.get("run", {}).get("method"),
             content.get("run", {}).get("optimizer"),
         ]
     lines = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
     for line in lines:
-        line.pop("seconds"), line.pop("images_per_second")
+        line.pop("seconds"), line.pop("images_per_second", None)
     return {**found, "log": lines}
 
 

@@ -160,7 +160,7 @@ def test_a_camera_without_clusters_is_left_as_it_is(begin, monkeypatch, labels):
     cameras = [entry for entry in entries(run) if entry["stage"] == "camera"]
     assert [entry["camera"] for entry in cameras] == [1, 2, 4, 5, 3, 6]
     assert all(f"{labels[0] + 1} clusters: this camera is left as it is" in entry["notes"] for entry in cameras)
-    assert all((local == -1).all() for local in run.method.local_labels.values())
+    assert all((local == -1).all() for local in run.method.local.labels.values())
 
 
 def test_a_loss_that_is_not_finite_names_its_images(begin, monkeypatch):

@@ -12,7 +12,8 @@ from tokenmatcher.contracts import ClusterMatch, Modality, Neighbours, PseudoLab
 from tokenmatcher.losses import cluster_contrast
 from tokenmatcher.methods.base import View
 from tokenmatcher.methods.contrast import batch_pairs
-from tokenmatcher.methods.tokenmatcher import JointObjective, JointTargets
+from tokenmatcher.methods.targets import JointTargets
+from tokenmatcher.methods.tokenmatcher import JointObjective
 from tokenmatcher.mining.matchers.greedy import match_clusters
 from tokenmatcher.presets import preset
 

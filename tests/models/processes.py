@@ -16,7 +16,8 @@ from tokenmatcher.images.batches import Batching, make_batches
 from tokenmatcher.images.sets import ImageSet
 from tokenmatcher.images.store import ImageStore
 from tokenmatcher.machine import Machine
-from tokenmatcher.methods.contrast import ContrastObjective, ContrastTargets
+from tokenmatcher.methods.contrast import ContrastObjective
+from tokenmatcher.methods.targets import ContrastTargets
 from tokenmatcher.models.backbone import TokenViT
 from tokenmatcher.models.norms import same_statistics, spread_groups
 from tokenmatcher.presets import preset

@@ -71,7 +71,7 @@ def test_a_camera_stage_is_gone_on_with(tmp_path):
     recipe, _ = as_before(old, RECIPE.override({"epochs": (1, 1)}), "tokenmatcher", ())
     run = small_trainer(tmp_path, dict.fromkeys(Modality, 24), recipe=recipe)
     take_up(run, tmp_path / "camera/last.pt")
-    before = {m: labels.copy() for m, labels in run.method.local_labels.items()}
+    before = {m: labels.copy() for m, labels in run.method.local.labels.items()}
     assert run.stages[run.position.stage].place == {"stage": "camera", "camera": 3}
     run.train(["1", "camera", "2"])
     assert [(line["stage"], line.get("camera")) for line in lines_of(run)] == [("camera", 6), ("2", None)]
@@ -79,7 +79,7 @@ def test_a_camera_stage_is_gone_on_with(tmp_path):
     assert all(torch.equal(left["model"][name], value) for name, value in content["run"]["start"].items())
     for m, labels in before.items():
         done = run.images[m].cameras != 6
-        assert labels[done].tolist() == run.method.local_labels[m][done].tolist()
+        assert labels[done].tolist() == run.method.local.labels[m][done].tolist()
     assert (before[Modality.INFRARED] >= 0).any()
 
 

@@ -7,7 +7,8 @@ from small import SMALL
 from tokenmatcher.contracts import Modality, PseudoLabels
 from tokenmatcher.images.batches import Batch
 from tokenmatcher.machine import Machine
-from tokenmatcher.methods.contrast import ContrastObjective, ContrastTargets
+from tokenmatcher.methods.contrast import ContrastObjective
+from tokenmatcher.methods.targets import ContrastTargets
 from tokenmatcher.models.backbone import TokenViT
 from tokenmatcher.presets import preset
 from tokenmatcher.training.step import (

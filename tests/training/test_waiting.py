@@ -15,8 +15,9 @@ from tokenmatcher.images.batches import Batching, make_batches
 from tokenmatcher.images.sets import ImageSet
 from tokenmatcher.images.store import ImageStore
 from tokenmatcher.machine import Machine
-from tokenmatcher.methods.contrast import ContrastObjective, ContrastTargets
-from tokenmatcher.methods.tokenmatcher import JointObjective, JointTargets
+from tokenmatcher.methods.contrast import ContrastObjective
+from tokenmatcher.methods.targets import ContrastTargets, JointTargets
+from tokenmatcher.methods.tokenmatcher import JointObjective
 from tokenmatcher.mining.matchers.greedy import match_clusters
 from tokenmatcher.models.backbone import TokenViT
 from tokenmatcher.training.step import make_optimizer, train_step

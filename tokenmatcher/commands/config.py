@@ -12,6 +12,9 @@ from tokenmatcher.errors import SettingError, UserError
 from tokenmatcher.files import replacing
 from tokenmatcher.recipe import Recipe
 
+PRETRAINED = {"paper": Path("pretrained/vit_base_ics_cfs_lup.pth"), "demo": Path("pretrained/demo_vit.pth")}
+WEIGHTS = {"last": "last epoch", "best": "best on the test set"}
+
 RUN_FLAGS = (
     "method", "matcher", "listener", "preset", "data_dir", "pretrained_path", "stages", "trial", "device", "precision",
     "compile", "recompute", "deterministic", "seed", "resume",

@@ -7,11 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tokenmatcher.cli import Parser
+from tokenmatcher.commands.config import WEIGHTS
 from tokenmatcher.datasets import find_dataset
 from tokenmatcher.datasets.base import Dataset
 from tokenmatcher.errors import SettingError, flag
-
-WEIGHTS = {"last": "last epoch", "best": "best on the test set"}
 
 
 def parser_for(dataset: Dataset) -> Parser:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from tokenmatcher.commands.test import WEIGHTS
+from tokenmatcher.commands.config import WEIGHTS
 from tokenmatcher.datasets.base import Dataset
 from tokenmatcher.datasets.protocols import Benchmark
 from tokenmatcher.errors import SettingError, UserError

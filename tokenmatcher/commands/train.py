@@ -7,13 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tokenmatcher.cli import Parser, add_recipe_flags, count, minutes, recipe_from, seed
-from tokenmatcher.commands.config import Config
+from tokenmatcher.commands.config import PRETRAINED, Config
 from tokenmatcher.datasets import find_dataset
 from tokenmatcher.datasets.base import Dataset
 from tokenmatcher.doors import METHODS, find_method
 from tokenmatcher.presets import PRESETS, Presets, chosen
-
-PRETRAINED = {"paper": Path("pretrained/vit_base_ics_cfs_lup.pth"), "demo": Path("pretrained/demo_vit.pth")}
 
 
 def parser_for(dataset: Dataset, presets: Presets, method: str) -> Parser:

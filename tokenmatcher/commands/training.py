@@ -9,8 +9,7 @@ from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
-from tokenmatcher.commands.config import write_config
-from tokenmatcher.commands.train import PRETRAINED
+from tokenmatcher.commands.config import PRETRAINED, write_config
 from tokenmatcher.contracts import Modality
 from tokenmatcher.datasets.base import Dataset
 from tokenmatcher.distributed import Team, started_team

@@ -7,7 +7,6 @@ Legend: N images of a modality, B images of it in the batch, K its clusters, T t
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -20,15 +19,8 @@ from tokenmatcher.machine import to_device
 from tokenmatcher.memory import ClusterMemory
 from tokenmatcher.methods.base import Views
 from tokenmatcher.methods.numbers import LossConfig
+from tokenmatcher.methods.targets import ContrastTargets
 from tokenmatcher.mining.clusters import centroids
-
-
-@dataclass(frozen=True, eq=False)
-class ContrastTargets:
-    """Stage 1 and the camera stage: labels, and (K, T*D) unit centroids, of each modality trained."""
-
-    labels: dict[Modality, PseudoLabels]
-    centroids: dict[Modality, Tensor]
 
 
 def contrast_targets(

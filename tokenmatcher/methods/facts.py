@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from tokenmatcher.contracts import Modality
 from tokenmatcher.evaluation.diagnostics import neighbour_quality, right_matches
-
-if TYPE_CHECKING:
-    from tokenmatcher.methods.tokenmatcher import JointTargets
+from tokenmatcher.methods.targets import JointTargets
 
 
 def facts_of(targets: JointTargets, identities: Mapping[Modality, np.ndarray]) -> dict[str, Any]:

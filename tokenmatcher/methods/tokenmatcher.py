@@ -19,7 +19,6 @@ Legend: N images of a modality, B images of it in a batch, K its clusters, P pai
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -34,10 +33,9 @@ from tokenmatcher.losses import cluster_contrast, neighbour_contrast
 from tokenmatcher.machine import Machine
 from tokenmatcher.memory import ClusterMemory
 from tokenmatcher.methods.base import Images, Method, Objective, Prepared, Stage, View, Views
-from tokenmatcher.methods.camera import OneCamera
+from tokenmatcher.methods.camera import LocalLabels, OneCamera
 from tokenmatcher.methods.contrast import (
     ContrastObjective,
-    ContrastTargets,
     batch_pairs,
     contrast_targets,
     own_losses,
@@ -53,6 +51,7 @@ from tokenmatcher.methods.labelling import (
     notes_on_labels,
 )
 from tokenmatcher.methods.numbers import LossConfig, TokenMatcherRecipe
+from tokenmatcher.methods.targets import JointTargets
 from tokenmatcher.mining.cameras import drop_split_neighbours
 from tokenmatcher.mining.clusters import centroids
 from tokenmatcher.mining.matchers.base import Clusters, Matcher
@@ -60,11 +59,9 @@ from tokenmatcher.mining.neighbours import token_neighbours
 from tokenmatcher.presets import TOKENMATCHER, Presets
 from tokenmatcher.schedules import cosine
 
-Pair = tuple[Modality, Modality]
-
 
 class TokenMatcher(Method):
-    """local_labels: the camera stage's product, (N,) of each modality, -1 where there is none."""
+    """local: the camera stage's product."""
 
     name: ClassVar[str] = "tokenmatcher"
     presets: ClassVar[Presets] = TOKENMATCHER
@@ -74,8 +71,7 @@ class TokenMatcher(Method):
         self, recipe: TokenMatcherRecipe, dataset: Dataset, images: Images, machine: Machine, matcher: Matcher
     ) -> None:
         super().__init__(recipe, dataset, images, machine, matcher)
-        self.local_labels: dict[Modality, np.ndarray] | None = None
-        self.best_silhouette = -2.0  # of the camera at hand
+        self.local = LocalLabels({m: len(images[m]) for m in Modality})
 
     @classmethod
     def stage_names(cls, dataset: Dataset) -> tuple[str, ...]:
@@ -85,7 +81,13 @@ class TokenMatcher(Method):
         cameras = [(m, int(camera)) for m in Modality for camera in np.unique(self.images[m].cameras)]
         return [
             Separate(self),
-            *(OneCamera(self, *cameras[n], first=n == 0) for n in range(len(cameras)) if self.dataset.many_cameras),
+            *(
+                OneCamera(
+                    self.recipe, self.dataset, self.images, self.machine, self.local, *place, first=place == cameras[0]
+                )
+                for place in cameras
+                if self.dataset.many_cameras
+            ),
             Together(self),
         ]
 
@@ -130,25 +132,10 @@ class TokenMatcher(Method):
         ]
 
     def state(self) -> dict[str, Any]:
-        local = self.local_labels
-        return {
-            "local_labels": None if local is None else {m.value: torch.from_numpy(local[m]) for m in local},
-            "silhouette": self.best_silhouette,
-        }
+        return self.local.state()
 
     def restore(self, state: dict[str, Any]) -> None:
-        local, best = state["local_labels"], state["silhouette"]
-        if type(best) is not float or not abs(best) <= 2:
-            raise ValueError("silhouette")
-        if local is not None:
-            for m in Modality:
-                found, count = local[m.value], len(self.images[m])
-                if not isinstance(found, Tensor) or found.dtype != torch.int64 or found.shape != (count,):
-                    raise ValueError(f"local labels of {m}")
-                if count and int(found.min()) < OUTLIER:
-                    raise ValueError(f"local labels of {m}")
-            local = {m: local[m.value].numpy().copy() for m in Modality}
-        self.local_labels, self.best_silhouette = local, best
+        self.local.restore(state)
 
 
 CAMERA_DEPARTURES = (
@@ -214,28 +201,13 @@ class Together(Stage):
             method.recipe,
             method.matcher,
             cameras={m: method.images[m].cameras for m in Modality},
-            local_labels=method.local_labels,
+            local_labels=method.local.labels,
             machine=method.machine,
         )
         record.facts |= facts_of(targets, {m: method.images[m].identities for m in Modality})
         record.notes += notes_on_targets(targets)
         record.lap("mine")
         return Prepared(method.objective(targets, epoch), {m: labels[m].labels for m in Modality})
-
-
-@dataclass(frozen=True, eq=False)
-class JointTargets(ContrastTargets):
-    """Of an epoch of stage 2.
-
-    mixed: (K, T*D) unit centroids over both modalities' members.
-    instances: (N, T*D) unit features of all images as the epoch starts.
-    neighbours: for (anchor modality, target modality).
-    """
-
-    mixed: dict[Modality, Tensor]
-    instances: dict[Modality, Tensor]
-    neighbours: dict[Pair, Neighbours]
-    match: ClusterMatch
 
 
 def joint_targets(

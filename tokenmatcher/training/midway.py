@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,10 +21,8 @@ from tokenmatcher.methods.base import Objective, Stage
 from tokenmatcher.training import checkpoint
 from tokenmatcher.training.checkpoint import RunFolder
 from tokenmatcher.training.restored import check_tensor, check_tensors
+from tokenmatcher.training.setup import Setup
 from tokenmatcher.training.step import Losses, NotFinite, restore_optimizer
-
-if TYPE_CHECKING:
-    from tokenmatcher.training.trainer import Trainer
 
 MIDWAY = "midway.pt"
 BLAMED = "not_finite.txt"  # the images of a step that ended a run
@@ -36,7 +34,7 @@ class Midway:
 
     def __init__(
         self,
-        trainer: Trainer,
+        trainer: Setup,
         stage: Stage,
         objective: Objective,
         optimizer: torch.optim.Optimizer,
@@ -144,7 +142,7 @@ def title_of(stage: Stage, epoch: int | None = None) -> str:
 
 
 def not_finite(
-    trainer: Trainer, stage: Stage, title: str, error: NotFinite, plans: dict[Modality, np.ndarray]
+    trainer: Setup, stage: Stage, title: str, error: NotFinite, plans: dict[Modality, np.ndarray]
 ) -> SettingError:
     """What to say of it: one image that the step was made of; all of them are listed in a file."""
     images = [trainer.images[m].paths[row] for m, rows in plans.items() for row in dict.fromkeys(rows[error.step])]

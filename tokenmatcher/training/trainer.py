@@ -6,8 +6,8 @@ Epochs are counted from 0. What a checkpoint's `run` part holds, see `tokenmatch
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -17,15 +17,12 @@ from tqdm import tqdm
 from tokenmatcher.contracts import EpochRecord, Modality
 from tokenmatcher.images.augment import Augmenter
 from tokenmatcher.images.batches import make_batches, plan_batches
-from tokenmatcher.listeners import Listener
-from tokenmatcher.machine import Machine, Randomness
-from tokenmatcher.methods.base import Images, Method, Prepared, Stage
-from tokenmatcher.models.backbone import TokenViT
+from tokenmatcher.methods.base import Prepared, Stage
 from tokenmatcher.models.embedder import Embedder, extract
 from tokenmatcher.models.norms import same_statistics, spread_groups
-from tokenmatcher.training.checkpoint import BEST, LAST, RunFolder
-from tokenmatcher.training.interruption import Signals
+from tokenmatcher.training.checkpoint import BEST, LAST
 from tokenmatcher.training.midway import Midway, not_finite, title_of
+from tokenmatcher.training.setup import Setup
 from tokenmatcher.training.start import StartWeights, Weights, same_weights
 from tokenmatcher.training.step import (
     GRADIENT,
@@ -36,7 +33,6 @@ from tokenmatcher.training.step import (
     train_step,
 )
 
-Evaluate = Callable[[TokenViT], dict[str, dict[str, Any]]]
 CHECK_EVERY = 10  # steps between looks at the loss, each of which waits for the device
 
 
@@ -56,31 +52,13 @@ class Position:
 
 
 @dataclass(eq=False)
-class Trainer:
-    """One run.
+class Trainer(Setup):
+    """One run, stage by stage.
 
     Attributes:
-        images: the training images of each modality.
-        random: every random number of the run.
-        evaluate: the test; None where there is no test data.
-        say: for what is not an epoch's record.
-        save_minutes: between saves within an epoch; None: there are none but when a signal comes.
-        compiled: let PyTorch compile the network's training pass.
+        position: where it stands.
         records: epochs that the listeners have been told of.
     """
-
-    method: Method
-    images: Images
-    network: TokenViT
-    machine: Machine
-    random: Randomness
-    folder: RunFolder
-    evaluate: Evaluate | None = None
-    listeners: Sequence[Listener] = ()
-    say: Callable[[str], None] = print
-    signals: Signals = field(default_factory=Signals)
-    save_minutes: float | None = None
-    compiled: bool = False
 
     def __post_init__(self) -> None:
         recipe, team = self.method.recipe, self.machine.team
@@ -248,10 +226,6 @@ class Trainer:
             "images": {m.value: len(images) for m, images in self.images.items()},
             **({} if stage.keeps_weights else {"start": self.start.of(stage)}),
         }
-
-    def drawn(self) -> dict[str, Any]:
-        """Where the random numbers stand."""
-        return {"random": self.random.state(), "seed": self.random.seed}
 
     def _begin_with(self, weights: Weights) -> None:
         """Put the weights that stages start from into the network; features of others are forgotten."""
