@@ -236,7 +236,7 @@ print(len(data.records), (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - b
 
 @pytest.mark.slow
 def test_a_million_rows_take_less_than_a_gigabyte(tmp_path):
-    """Empty files stand for pictures: a table does not open them. Counted is memory; time is in docs/performance.md."""
+    """Empty files stand for pictures: a table does not open them."""
     rng, lines = random.Random(0), [HEAD]
     for number in range(100):
         (tmp_path / f"camera {number}").mkdir()
