@@ -1,7 +1,6 @@
 """Your own cameras: a CSV that is right is read, whatever it looks like; one that is wrong ends in one line."""
 
 import random
-import resource
 import subprocess
 import sys
 
@@ -160,7 +159,7 @@ LINE = quoted(ROWS[0])
         (text_of([("day/absent.jpg", *ROWS[0][1:])]), r"line 2: no such image: .*absent\.jpg"),
         (text_of([("day", *ROWS[0][1:])]), "line 2: no such image"),
         (text_of([(ROWS[0][0], "", "visible", "a", "")]), "line 2: no camera"),
-        (text_of([(ROWS[0][0], "x" * 300, "visible", "a", "")]), "a camera of more than 200 characters"),
+        (text_of([(ROWS[0][0], "x" * 300, "visible", "a", "")]), "a camera or identity of more than 200 letters"),
         (text_of([(*ROWS[0][:3], "", "query")]), "line 2: a query image without identity cannot be scored"),
         (text_of([(*ROWS[0][:4], "test")]), "line 2: split 'test' is none of train, query, gallery"),
         (f"{HEAD}\n{LINE},more,cells\n", "line 2: 7 cells under 5 columns"),
@@ -234,16 +233,15 @@ print(len(data.records), (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - b
 """
 
 
-@pytest.mark.slow
-def test_a_million_rows_take_less_than_a_gigabyte(tmp_path):
-    """Empty files stand for pictures: a table does not open them."""
+def test_rows_take_less_than_a_kilobyte_each(tmp_path):
+    """Empty files stand for pictures: a table does not open them. A million: `python -m benchmarks.table`."""
     rng, lines = random.Random(0), [HEAD]
     for number in range(100):
         (tmp_path / f"camera {number}").mkdir()
         for shot in range(50):
             (tmp_path / f"camera {number}" / f"{shot}.jpg").touch()
     written = 0
-    for copy in range(200):
+    for copy in range(20):
         for number in range(100):
             for shot in range(50):
                 modality = "infrared" if number % 2 else "visible"
@@ -254,12 +252,11 @@ def test_a_million_rows_take_less_than_a_gigabyte(tmp_path):
             (tmp_path / f"link {copy}").symlink_to(tmp_path, target_is_directory=True)
     path = tmp_path / "many.csv"
     path.write_text("\n".join(lines) + "\n")
-    assert written == 1_000_000
+    assert written == 100_000
     done = subprocess.run([sys.executable, "-c", MANY, str(path)], capture_output=True, text=True)
     count, megabytes = map(int, done.stdout.split())
     assert count == written
-    assert megabytes < 1000
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss > 0
+    assert megabytes < 100
 
 
 def test_numbers_follow_the_size():

@@ -233,9 +233,10 @@ def _lines(path: Path, options: dict[str, str]) -> Iterator[tuple[int, dict[str,
         raise UserError(f"{path} is not text")
     reader = csv.reader(io.StringIO(text, newline=""), strict=True, skipinitialspace=True)
     head: list[str] | None = None
+    empty = dict.fromkeys((*NEEDED, *MORE), "")
     try:
         for cells in reader:
-            if not any(cell.strip() for cell in cells):
+            if not cells or not "".join(cells).strip():
                 continue
             if cells[0].lstrip().startswith("#"):
                 _comment(",".join(cells).lstrip("# "), options, f"{path}, line {reader.line_num}")
@@ -244,11 +245,11 @@ def _lines(path: Path, options: dict[str, str]) -> Iterator[tuple[int, dict[str,
             elif len(cells) > len(head):
                 raise UserError(f"{path}, line {reader.line_num}: {len(cells)} cells under {len(head)} columns")
             else:
-                row = dict.fromkeys((*NEEDED, *MORE), "") | {
-                    name: cell.strip() for name, cell in zip(head, cells, strict=False)
-                }
-                if long := next((name for name in ("camera", "identity") if len(row[name]) > LONGEST), None):
-                    raise UserError(f"{path}, line {reader.line_num}: a {long} of more than {LONGEST} characters")
+                row = {**empty, **dict(zip(head, map(str.strip, cells), strict=False))}
+                if len(row["camera"]) > LONGEST or len(row["identity"]) > LONGEST:
+                    raise UserError(
+                        f"{path}, line {reader.line_num}: a camera or identity of more than {LONGEST} letters"
+                    )
                 yield reader.line_num, row
     except csv.Error as error:
         raise UserError(f"{path}, line {reader.line_num}: {error}") from None
@@ -279,8 +280,8 @@ def _comment(text: str, options: dict[str, str], where: str) -> None:
 
 def _is_there(folder: Path, entry: str, here: dict[str, set[str]]) -> bool:
     """Whether a picture lies there; every folder is looked into once."""
-    parent, name = os.path.split(entry)
-    if os.path.splitext(name)[1].lower() not in IMAGE_SUFFIXES:  # noqa: PTH122 (a million names)
+    parent, _, name = entry.rpartition("/")
+    if f".{name.rpartition('.')[2].lower()}" not in IMAGE_SUFFIXES or "." not in name[1:]:
         return False
     if parent not in here:
         try:
