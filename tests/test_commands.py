@@ -1,10 +1,12 @@
 """The one command, and configurations from a file."""
 
 import json
+from importlib import import_module
 
 import pytest
-from scripts import call
+from scripts import ROOT, call
 
+from tokenmatcher.__main__ import entry
 from tokenmatcher.commands.config import Config
 from tokenmatcher.errors import UserError
 from tokenmatcher.presets import preset
@@ -20,6 +22,15 @@ def test_one_command_has_them_all():
     assert "--data-dir" in call("-m", "tokenmatcher", "prepare", "regdb", "--help").stdout
     assert "--train-ids" in call("-m", "tokenmatcher", "people", "sysu", "--help").stdout
     assert "DATASET" in call("-m", "tokenmatcher", "train", "--help").stdout
+
+
+def test_pip_installs_it():
+    """The name that pip makes a command of leads to what `python -m tokenmatcher` runs."""
+    line = next(
+        line for line in (ROOT / "pyproject.toml").read_text().splitlines() if line.startswith("tokenmatcher =")
+    )
+    module, name = line.split('"')[1].split(":")
+    assert getattr(import_module(module), name) is entry
 
 
 @pytest.mark.parametrize(
