@@ -74,6 +74,22 @@ def test_what_a_run_left_is_the_same_recipe_again(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("run", "message"),
+    [
+        ({"seed": -1}, "--seed"),
+        ({"device": "tpu"}, "--device"),
+        ({"precision": "fp8"}, "--precision"),
+        ({"trial": 3}, "--trial"),
+    ],
+)
+def test_flags_in_a_file_are_checked_as_flags(tmp_path, run, message):
+    done = call("-m", "tokenmatcher", "train", "sysu", "--config", written(tmp_path, {"run": run}), check=False)
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("error: ") and message in line
+
+
+@pytest.mark.parametrize(
     ("content", "message"),
     [
         ([1], "no configuration"),

@@ -11,9 +11,11 @@ import threading
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import fields
+from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
+from tokenmatcher.datasets.base import Dataset
 from tokenmatcher.doors import blamed
 from tokenmatcher.errors import Interruption, SettingError, UserError, flag
 from tokenmatcher.recipe import Recipe
@@ -72,6 +74,14 @@ class Parser(argparse.ArgumentParser):
 class _Formatter(argparse.HelpFormatter):
     def __init__(self, prog: str) -> None:
         super().__init__(prog, max_help_position=34, width=118)
+
+
+def add_data_dir(group: argparse._ActionsContainer, dataset: Dataset, text: str) -> None:
+    """`--data-dir`, but for a data set whose file says where its images are."""
+    if dataset.in_one_file:
+        group.set_defaults(data_dir=dataset.default_dir)
+    else:
+        group.add_argument("--data-dir", type=Path, default=dataset.default_dir, help=f"{text} (default %(default)s)")
 
 
 def add_recipe_flags(parser: argparse.ArgumentParser, presets: Mapping[str, Recipe], *, many_cameras: bool) -> None:

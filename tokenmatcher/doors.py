@@ -144,7 +144,7 @@ def _loaded(kind: str, asked: str) -> ModuleType:
     path = Path(asked)
     if not path.is_file():
         raise SettingError(f"{{{kind}}} {{file}}: no such file", file=asked)
-    name = PREFIX + kind + "_" + path.stem
+    name = f"{PREFIX}{kind}_{path.absolute()}"  # files of one name may lie in several folders
     spec = importlib.util.spec_from_file_location(name, path.absolute())
     if spec is None or spec.loader is None:
         raise SettingError(f"{{{kind}}} {{file}}: no Python file", file=asked)

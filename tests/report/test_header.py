@@ -42,7 +42,19 @@ def test_the_header_says_both(tmp_path):
     def header(recipe, precision="fp32"):
         machine = Machine(precision=precision)
         stages = ("1", "camera", "2")
-        return run_header(sysu, None, recipe, trainer.images, machine, stages, seed=5, paper=paper, departures=departs)
+        return run_header(
+            sysu,
+            None,
+            recipe,
+            trainer.images,
+            machine,
+            stages,
+            method="tokenmatcher",
+            matcher="greedy",
+            seed=5,
+            paper=paper,
+            departures=departs,
+        )
 
     lines = header(paper.override({"bn_groups": 1}), "bf16").splitlines()
     assert "seed 5, backbone in bf16" in lines[0]

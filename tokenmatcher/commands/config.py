@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tokenmatcher.errors import SettingError, UserError
+from tokenmatcher.errors import SettingError, UserError, flag
 from tokenmatcher.files import replacing
 from tokenmatcher.recipe import Recipe
 
@@ -51,6 +51,16 @@ class Config:
         flags = {name: value for name, value in run.items() if name not in NOT_AGAIN}
         truths = {"True": True, "False": False}  # as versions before 0.2 wrote them
         return cls({name: truths.get(str(value), value) for name, value in flags.items()}, content, path)
+
+    def words(self) -> list[str]:
+        """Its flags as a command line has them, so that each is checked as one is."""
+        found = []
+        for name, value in self.run.items():
+            if isinstance(value, bool):
+                found += [flag(name)] if value else []
+            else:
+                found += [f"{flag(name)}={one}" for one in (value if isinstance(value, list) else [value])]
+        return found
 
     def put_into(self, recipe: Recipe) -> Recipe:
         """`recipe` with the file's numbers.

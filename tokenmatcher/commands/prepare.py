@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
-from tokenmatcher.cli import Parser
+from tokenmatcher.cli import Parser, add_data_dir
 from tokenmatcher.datasets import find_dataset
 
 
@@ -17,13 +16,5 @@ def main(dataset: str, arguments: Sequence[str] | None = None) -> None:
     """
     data = find_dataset(dataset)
     parser = Parser(f"Write {data.title}'s training copy into its folder and print what was found there.")
-    if data.in_one_file:
-        parser.set_defaults(data_dir=data.default_dir)
-    else:
-        parser.add_argument(
-            "--data-dir",
-            type=Path,
-            default=data.default_dir,
-            help="folder of the raw data set (default %(default)s)",
-        )
+    add_data_dir(parser, data, "folder of the raw data set")
     print(data.prepare(parser.parse_args(arguments).data_dir).table())

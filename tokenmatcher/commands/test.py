@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from tokenmatcher.cli import Parser
+from tokenmatcher.cli import Parser, add_data_dir
 from tokenmatcher.commands.config import WEIGHTS
 from tokenmatcher.datasets import find_dataset
 from tokenmatcher.datasets.base import Dataset
@@ -24,12 +24,7 @@ def parser_for(dataset: Dataset) -> Parser:
         required=True,
         help="a checkpoint, or a folder with trial_1, trial_2, ... as training leaves it" if many else resume,
     )
-    if dataset.in_one_file:
-        parser.set_defaults(data_dir=dataset.default_dir)
-    else:
-        parser.add_argument(
-            "--data-dir", type=Path, default=dataset.default_dir, help="raw data set (default %(default)s)"
-        )
+    add_data_dir(parser, dataset, "raw data set")
     parser.add_argument("--store-dir", type=Path, help="decoded test images (default: beside the data)")
     parser.add_argument("--json", type=Path, help="write the scores to this file as well, as fractions 0..1")
     parser.add_argument("--device", choices=("auto", "cuda", "cpu"), default="auto", help="(default %(default)s)")

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from tokenmatcher.commands.config import WEIGHTS
+from tokenmatcher.datasets import DATASETS
 from tokenmatcher.datasets.base import Dataset
 from tokenmatcher.datasets.protocols import Benchmark
 from tokenmatcher.errors import SettingError, UserError
@@ -72,7 +73,9 @@ def _load(path: Path, dataset: Dataset) -> tuple[TokenViT, dict[str, Any]]:
     network, report = build_model(content, source=str(path))
     print(report)
     if not dataset.in_one_file and (own := content.get("dataset", dataset.name)) != dataset.name:
-        raise UserError(f"{path}: was trained on {own}; test it with: python -m tokenmatcher test {own}")
+        known = any(kind.name == own for kind in DATASETS)
+        hint = f"; test it with: python -m tokenmatcher test {own}" if known else ""
+        raise UserError(f"{path}: was trained on {own}, not on {dataset.name}{hint}")
     return network, content
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import argparse
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from tokenmatcher.cli import Parser, add_recipe_flags, count, minutes, recipe_from, seed
+from tokenmatcher.cli import Parser, add_data_dir, add_recipe_flags, count, minutes, recipe_from, seed
 from tokenmatcher.commands.config import PRETRAINED, Config
 from tokenmatcher.datasets import find_dataset
 from tokenmatcher.datasets.base import Dataset
@@ -21,15 +21,7 @@ def parser_for(dataset: Dataset, presets: Presets, method: str) -> Parser:
         f"Train {method} on {dataset.title}. Sources of the numbers: [P] paper, [C] published code, [D] ours."
     )
     group = parser.add_argument_group("run")
-    if dataset.in_one_file:
-        parser.set_defaults(data_dir=dataset.default_dir)
-    else:
-        group.add_argument(
-            "--data-dir",
-            type=Path,
-            default=dataset.default_dir,
-            help="data set with its training copy (default %(default)s)",
-        )
+    add_data_dir(group, dataset, "data set with its training copy")
     group.add_argument(
         "--logs-dir", type=Path, default=Path("logs") / dataset.name, help="logs and checkpoints (default %(default)s)"
     )
@@ -64,9 +56,8 @@ def parser_for(dataset: Dataset, presets: Presets, method: str) -> Parser:
     )
     group.add_argument(
         "--pretrained-path",
-        help="start: a self-supervised file, a checkpoint, or 'none' (default by preset: "
-        + ", ".join(f"{preset} {path}" for preset, path in PRETRAINED.items())
-        + ")",
+        help="start: a self-supervised file, a checkpoint, or 'none' "
+        f"(default {PRETRAINED['paper']}, preset demo {PRETRAINED['demo']})",
     )
     group.add_argument("--stages", help="which of the method's to do, separated by commas (default all)")
     if dataset.trials is not None:
@@ -134,8 +125,7 @@ def main(dataset: str, arguments: Sequence[str] | None = None) -> None:
     if data.preset_key not in presets:
         chosen(presets, data.preset_key, "")  # raises
     parser = parser_for(data, presets, method)
-    parser.set_defaults(**config.run)
-    given: argparse.Namespace = parser.parse_args(arguments)
+    given = parser.parse_args([*config.words(), *(sys.argv[1:] if arguments is None else arguments)])
     recipe = recipe_from(given, config.put_into(data.fitted(chosen(presets, data.preset_key, given.preset))))
     trial = data.check_trial(given.trial) if data.trials is not None else None
     folder = given.logs_dir if trial is None else given.logs_dir / f"trial_{trial}"

@@ -132,6 +132,8 @@ def train(
                 images,
                 machine,
                 stages,
+                method=given.method,
+                matcher=given.matcher,
                 seed=given.seed,
                 paper=kind.presets[dataset.preset_key].get("paper"),
                 departures=[*kind.departures(recipe, dataset), *dataset.departures],

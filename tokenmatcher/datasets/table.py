@@ -72,6 +72,10 @@ class Table(Dataset):
             m: tuple(sorted({record.camera for record in self.records if record.modality is m})) for m in Modality
         }
         given = self.rows.options
+        try:
+            self._same_places(given.get("same_place", ""))
+        except SettingError as error:
+            raise UserError(f"{path}: {error}") from None
         self.options = {
             "cmc": Option(given.get("cmc", CMC[0]), CMC, "count each identity of the gallery once, or every image"),
             "same_place": Option(

@@ -144,26 +144,35 @@ CAMERA_DEPARTURES = (
 )
 
 
-class Separate(Stage):
-    """Stage 1."""
+class BothModalities(Stage):
+    """What stages 1 and 2 have in common; `which`, 0 or 1, picks from the recipe's pairs of numbers."""
 
-    def __init__(self, method: TokenMatcher) -> None:
-        self.method, recipe = method, method.recipe
-        self.name, self.place = "1", {"stage": "1"}
-        self.epochs, self.images = recipe.schedule.epochs[0], dict.fromkeys(Modality)
-        self.tested_by = "mAP"
+    def __init__(self, method: TokenMatcher, which: int, *, other_cameras: bool, jitter_plain: bool) -> None:
+        self.method, self.which, recipe = method, which, method.recipe
+        self.name = f"{which + 1}"
+        self.place = {"stage": self.name}
+        self.epochs, self.images = recipe.schedule.epochs[which], dict.fromkeys(Modality)
         self.batching = Batching(
-            iters=recipe.schedule.iters[0],
+            iters=recipe.schedule.iters[which],
             identities={m: recipe.data.people(m) for m in Modality},
             instances=recipe.data.num_instances,
-            other_cameras=True,
+            other_cameras=other_cameras,
             twins=True,
-            jitter_plain=recipe.data.jitter_everywhere,
+            jitter_plain=jitter_plain,
         )
 
     def rate(self, epoch: int) -> float:
         schedule = self.method.recipe.schedule
-        return cosine(epoch, self.epochs, schedule.lr[0], schedule.lr_min[0])
+        return cosine(epoch, self.epochs, schedule.lr[self.which], schedule.lr_min[self.which])
+
+
+class Separate(BothModalities):
+    """Stage 1."""
+
+    tested_by = "mAP"
+
+    def __init__(self, method: TokenMatcher) -> None:
+        super().__init__(method, 0, other_cameras=True, jitter_plain=method.recipe.data.jitter_everywhere)
 
     def prepare(self, epoch: int, features: Mapping[Modality, Tensor], record: EpochRecord) -> Prepared:
         labels = self.method.label(features, self.name, record)
@@ -172,26 +181,14 @@ class Separate(Stage):
         return Prepared(ContrastObjective(targets, self.method.recipe.losses), {m: labels[m].labels for m in Modality})
 
 
-class Together(Stage):
+class Together(BothModalities):
     """Stage 2."""
 
-    def __init__(self, method: TokenMatcher) -> None:
-        self.method, recipe = method, method.recipe
-        self.name, self.place = "2", {"stage": "2"}
-        self.epochs, self.images = recipe.schedule.epochs[1], dict.fromkeys(Modality)
-        self.start, self.tested_by = ("1", recipe.schedule.stage2_start), "rank1"
-        self.batching = Batching(
-            iters=recipe.schedule.iters[1],
-            identities={m: recipe.data.people(m) for m in Modality},
-            instances=recipe.data.num_instances,
-            other_cameras=False,
-            twins=True,
-            jitter_plain=True,
-        )
+    tested_by = "rank1"
 
-    def rate(self, epoch: int) -> float:
-        schedule = self.method.recipe.schedule
-        return cosine(epoch, self.epochs, schedule.lr[1], schedule.lr_min[1])
+    def __init__(self, method: TokenMatcher) -> None:
+        super().__init__(method, 1, other_cameras=False, jitter_plain=True)
+        self.start = ("1", method.recipe.schedule.stage2_start)
 
     def prepare(self, epoch: int, features: Mapping[Modality, Tensor], record: EpochRecord) -> Prepared:
         method, labels = self.method, self.method.label(features, self.name, record)

@@ -26,6 +26,8 @@ def run_header(
     machine: Machine,
     stages: Sequence[str],
     *,
+    method: str,
+    matcher: str,
     seed: int,
     paper: Recipe | None,
     departures: Sequence[str],
@@ -33,6 +35,7 @@ def run_header(
     """Some lines of text.
 
     Args:
+        method, matcher: their names, or the files that hold them.
         paper: the published numbers on this data set; None: there are none.
         departures: where the method and the data set depart from the published code.
     """
@@ -42,7 +45,8 @@ def run_header(
     if machine.team.size > 1:
         where = f"{machine.team.size} processes, the first on {where}"
     lines = [
-        f"TokenMatcher {__version__}, {name}, stages {', '.join(stages)}, {where}, "
+        f"TokenMatcher {__version__}, {name}, stages {', '.join(stages)}, "
+        f"method {method}, matcher {matcher}, {where}, "
         f"PyTorch {torch.__version__}, Python {platform.python_version()}, seed {seed}, "
         f"backbone in {machine.precision}",
         _found(dataset, images),

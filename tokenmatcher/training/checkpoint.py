@@ -113,9 +113,14 @@ def read(path: Path, *, for_training: bool = True) -> dict[str, Any]:
     return content
 
 
-def method_of(content: dict[str, Any]) -> str:
-    """The name of the method that trained it; the first checkpoints do not say, and there was one."""
-    return str(content.get("method", "tokenmatcher"))
+def demand_method(path: Path, content: dict[str, Any], method: str) -> None:
+    """It must be this method's; the first checkpoints do not say, and there was one.
+
+    Raises:
+        SettingError: it is another's.
+    """
+    if (own := str(content.get("method", "tokenmatcher"))) != method:
+        raise SettingError("{path}: was trained by {method} {own}", path=path, own=own)
 
 
 def as_before(path: Path, recipe: Recipe, method: str, given: Collection[str]) -> tuple[Recipe, list[str]]:
@@ -127,8 +132,7 @@ def as_before(path: Path, recipe: Recipe, method: str, given: Collection[str]) -
         UserError: no configuration in the file, or another method's.
     """
     content = load_file(path, mapped=True)
-    if method_of(content) != method:
-        raise SettingError("{path}: was trained by {method} {own}", path=path, own=method_of(content))
+    demand_method(path, content, method)
     try:
         saved = type(recipe).from_dict(content["recipe"])
     except (LookupError, UserError) as error:

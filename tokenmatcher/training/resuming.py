@@ -101,8 +101,7 @@ def _take_up(trainer: Trainer, path: Path, content: dict[str, Any]) -> list[str]
     """Check everything, then change everything."""
     method, folder, network = trainer.method, trainer.folder, trainer.network
     recipe = method.recipe
-    if checkpoint.method_of(content) != folder.method:
-        raise SettingError("{path}: was trained by {method} {own}", path=path, own=checkpoint.method_of(content))
+    checkpoint.demand_method(path, content, folder.method)
     saved = type(recipe).from_dict(content["recipe"])
     if "stage" not in content["run"]:
         raise SettingError("{path}: a save within an epoch, which {resume} auto takes up by itself", path=path)

@@ -122,6 +122,7 @@ class Trainer(Setup):
             found[m] = self._at_start[m] if index is None else self._at_start[m][torch.from_numpy(index)]
         if stage.keeps_weights:
             self._at_start.clear()
+            self._at_start_of = None
         return found
 
     def _epoch(self, stage: Stage, prepared: Prepared, optimizer: torch.optim.Optimizer, record: EpochRecord) -> None:
