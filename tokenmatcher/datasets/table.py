@@ -186,6 +186,8 @@ def read_table(path: Path) -> Rows:
     Raises:
         UserError: no such file, no table, or a line that is not as it should be; names file and line.
     """
+    if not path.exists():
+        raise UserError(f"{path}: no such file")
     folder, found = path.parent, []
     options: dict[str, str] = {}
     here: dict[str, set[str]] = {}
