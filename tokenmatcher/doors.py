@@ -28,7 +28,7 @@ def find_method(asked: str) -> type[Method]:
     """The method of a name, or the one in a Python file.
 
     Raises:
-        SettingError: there is none such.
+        SettingError: no such method, or a file without exactly one.
     """
     if not _is_file(asked):
         if asked not in METHODS:
@@ -53,7 +53,7 @@ def find_matcher(asked: str) -> Matcher:
     """The matcher of a name, or the function `match` of a Python file.
 
     Raises:
-        SettingError: there is none such.
+        SettingError: no such matcher, or a file without one.
     """
     if not _is_file(asked):
         if asked not in MATCHERS:

@@ -136,7 +136,7 @@ def train(
                 matcher=given.matcher,
                 seed=given.seed,
                 paper=kind.presets[dataset.preset_key].get("paper"),
-                departures=[*kind.departures(recipe, dataset), *dataset.departures],
+                departures=[*kind.departures(recipe, dataset, matcher), *dataset.departures],
             )
         )
         for line in [*warnings, start, *changed]:

@@ -19,7 +19,7 @@ def find_dataset(name: str) -> Dataset:
     """The data set of a name, or the one in a CSV or Python file.
 
     Raises:
-        UserError: there is none such, or the file is not as it should be.
+        UserError: no such data set, or a file that is not as it should be.
     """
     if name.lower().endswith(".csv"):
         return Table(Path(name))

@@ -80,7 +80,7 @@ class Dataset(ABC):
         """A preset's recipe with what follows from the set's size."""
         return recipe
 
-    def oddities(self) -> list[str]:
+    def oddities(self, *, progress: bool = True) -> list[str]:
         """What looks wrong, though it can be worked with."""
         return []
 
@@ -97,7 +97,7 @@ class Dataset(ABC):
         """`trial` itself.
 
         Raises:
-            SettingError: the data set has none such.
+            SettingError: the data set has no such trial.
         """
         if self.trials is None:
             if trial is not None:

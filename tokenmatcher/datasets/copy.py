@@ -116,7 +116,7 @@ def check_images(paths: Iterable[Path]) -> None:
     """Read each image's header.
 
     Raises:
-        UserError: names the first that is none.
+        UserError: names the first that is not an image.
     """
     for path in tqdm(sorted(set(paths)), desc="checking images", unit="image", disable=None):
         with opened(path):

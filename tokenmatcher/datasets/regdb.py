@@ -71,7 +71,7 @@ def regdb_test(data_dir: Path | str, trial: int | None) -> tuple[list[ImageRecor
     """The visible and the thermal test images of one trial, in the order of its lists.
 
     Raises:
-        UserError: a trial that is none of 1..10, or a list or image that is missing or wrong.
+        UserError: a trial outside 1..10, or a list or image that is missing or wrong.
     """
     data_dir = Path(data_dir)
     number = RegDB().check_trial(trial)

@@ -26,6 +26,7 @@ from typing import Any
 from tokenmatcher.contracts import UNKNOWN, ImageRecord, Modality
 from tokenmatcher.datasets.base import Dataset, Option, Training
 from tokenmatcher.datasets.copy import check_images
+from tokenmatcher.datasets.duplicates import note_on_duplicates
 from tokenmatcher.datasets.files import IMAGE_SUFFIXES, leaves_root, read_text
 from tokenmatcher.datasets.protocols import Benchmark, ImageIndex, Protocol, Trial
 from tokenmatcher.datasets.summary import Count, Summary, few
@@ -164,7 +165,7 @@ class Table(Dataset):
             pairs |= {(first, second), (second, first)}
         return frozenset(pairs)
 
-    def oddities(self) -> list[str]:
+    def oddities(self, *, progress: bool = True) -> list[str]:
         """What looks wrong, though it can be worked with."""
         found = []
         cameras, names = self.cameras, self.rows.cameras
@@ -177,7 +178,7 @@ class Table(Dataset):
         ]
         if not self.rows.identities:
             found.append("no identities: labels and matches cannot be checked, nothing is scored")
-        return found
+        return found + note_on_duplicates(self.rows.records, self.path.parent, progress=progress)
 
 
 def read_table(path: Path) -> Rows:

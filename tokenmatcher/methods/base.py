@@ -148,7 +148,7 @@ class Method(ABC):
         """All stages in order."""
 
     @classmethod
-    def departures(cls, recipe: Any, dataset: Dataset) -> list[str]:
+    def departures(cls, recipe: Any, dataset: Dataset, matcher: Matcher) -> list[str]:
         """Where a run of this recipe departs from the published code of the method, in README.md's words."""
         return []
 

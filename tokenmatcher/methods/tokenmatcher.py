@@ -54,6 +54,7 @@ from tokenmatcher.methods.numbers import LossConfig, TokenMatcherRecipe
 from tokenmatcher.methods.targets import JointTargets
 from tokenmatcher.mining.cameras import drop_split_neighbours
 from tokenmatcher.mining.clusters import centroids
+from tokenmatcher.mining.matchers import greedy
 from tokenmatcher.mining.matchers.base import Clusters, Matcher
 from tokenmatcher.mining.neighbours import token_neighbours
 from tokenmatcher.presets import TOKENMATCHER, Presets
@@ -121,12 +122,12 @@ class TokenMatcher(Method):
         return labels
 
     @classmethod
-    def departures(cls, recipe: TokenMatcherRecipe, dataset: Dataset) -> list[str]:
+    def departures(cls, recipe: TokenMatcherRecipe, dataset: Dataset, matcher: Matcher) -> list[str]:
         last = "stage 2 starts from stage 1's last weights, not the best on the test set"
         return [
             "pictures are resized once, before augmentation",
             "memories are written after the backward pass",
-            "matching leaves no cluster unmatched, whichever modality has more, and raises its capacity for that",
+            TOTAL_MATCHING if matcher is greedy.match else OTHER_MATCHER,
             *([last] if recipe.schedule.stage2_start == "last" else []),
             *(CAMERA_DEPARTURES if dataset.many_cameras else []),
         ]
@@ -138,6 +139,8 @@ class TokenMatcher(Method):
         self.local.restore(state)
 
 
+TOTAL_MATCHING = "matching leaves no cluster unmatched, whichever modality has more, and raises its capacity for that"
+OTHER_MATCHER = "clusters are matched by another matcher than the published one"
 CAMERA_DEPARTURES = (
     "the camera filter drops every neighbour that it finds",
     "in the camera stage's silhouette outliers are no cluster and count 0",

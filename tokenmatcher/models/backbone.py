@@ -14,7 +14,7 @@ from functools import partial
 from typing import NamedTuple
 
 import torch
-from timm.models.vision_transformer import VisionTransformer
+from timm.models import VisionTransformer, checkpoint_seq
 from torch import Tensor, nn
 
 from tokenmatcher.contracts import Modality
@@ -45,9 +45,8 @@ class TwoStems(nn.Module):
         self.grid_size = self.visible.grid_size
         self.num_patches = self.visible.num_patches
 
-    def forward(self, images: tuple[Tensor | None, Tensor | None]) -> Tensor:
-        """(visible, infrared), each (B, 3, H, W) or None -> (B1 + B2, N, D)."""
-        visible, infrared = images
+    def forward(self, visible: Tensor | None, infrared: Tensor | None) -> Tensor:
+        """Each (B, 3, H, W) or None -> (B1 + B2, N, D)."""
         parts = []
         if visible is not None:
             parts.append(self.visible(visible))
@@ -167,10 +166,21 @@ class TokenViT(nn.Module):
                 depth_draws = torch.rand(len(self.depth_modules), batch, device=device)
             for module, draws in zip(self.depth_modules, to_device(depth_draws, device), strict=True):
                 module.draws = draws
-        hidden = self.vit.forward_features((visible, infrared))  # type: ignore[arg-type]  # TwoStems takes the pair
-        tokens = hidden[:, : self.config.num_tokens].float()  # under autocast, too, what follows is float32
+        patches = self.vit.patch_embed(visible, infrared)
+        tokens = self._transformed(patches)[:, : self.config.num_tokens]
+        tokens = tokens.float()  # under autocast, too, what follows is float32
         counts = [len(images) for images in (visible, infrared) if images is not None]
         return TokenOutput(tokens, self._through_necks(tokens, counts))
+
+    def _transformed(self, patches: Tensor) -> Tensor:
+        """(B, N, D) -> (B, T + N, D): class tokens in front, positions added, through all blocks and the last norm."""
+        vit = self.vit
+        assert vit.pos_embed is not None  # timm makes it unless told otherwise
+        class_tokens = [token for token in (vit.cls_token, vit.reg_token) if token is not None]
+        batch = [token.expand(len(patches), -1, -1) for token in class_tokens]
+        hidden = torch.cat([*batch, patches], dim=1) + vit.pos_embed
+        hidden = checkpoint_seq(vit.blocks, hidden) if vit.grad_checkpointing else vit.blocks(hidden)
+        return vit.norm(hidden)
 
     def _through_necks(self, tokens: Tensor, counts: list[int]) -> Tensor:
         """(B, T, D) -> (B, T*D); while training, group g of both modalities is normalised together."""

@@ -51,7 +51,7 @@ def run_header(
         f"backbone in {machine.precision}",
         _found(dataset, images),
     ]
-    lines += [f"note: {text}" for text in (dataset.note, *dataset.oddities()) if text]
+    lines += [f"note: {text}" for text in (dataset.note, *dataset.oddities(progress=machine.progress)) if text]
     if paper is not None:
         differences = "; ".join(recipe.differences(paper)) or "nothing"
         lines.append(f"differs from the paper's recipe in: {differences}")
