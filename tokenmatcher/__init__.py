@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from tokenmatcher.version import __version__
 
 if TYPE_CHECKING:
+    from tokenmatcher.api import Ranking, TokenMatcher
     from tokenmatcher.contracts import ClusterMatch, ImageRecord, Modality, Neighbours, PseudoLabels
     from tokenmatcher.errors import UserError
     from tokenmatcher.evaluation.metrics import Scores, cross_modality_scores, mean_scores
@@ -29,8 +30,10 @@ __all__ = [
     "Modality",
     "Neighbours",
     "PseudoLabels",
+    "Ranking",
     "Recipe",
     "Scores",
+    "TokenMatcher",
     "TokenViT",
     "UserError",
     "__version__",
@@ -52,6 +55,7 @@ _MODULES = {
     "mining.clusters": ("centroids", "pseudo_labels"),
     "mining.matchers.greedy": ("match_clusters",),
     "mining.neighbours": ("token_neighbours",),
+    "api": ("Ranking", "TokenMatcher"),
     "models.backbone": ("TokenViT",),
     "models.embedder": ("embed",),
     "models.weights": ("load_model",),

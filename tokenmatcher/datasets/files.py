@@ -7,8 +7,7 @@ import re
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from tokenmatcher.errors import SettingError, UserError
-
-IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp"}
+from tokenmatcher.images.pictures import IMAGE_SUFFIXES
 
 
 def image_files(folder: Path) -> list[Path]:

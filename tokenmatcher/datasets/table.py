@@ -27,10 +27,11 @@ from tokenmatcher.contracts import UNKNOWN, ImageRecord, Modality
 from tokenmatcher.datasets.base import Dataset, Option, Training
 from tokenmatcher.datasets.copy import check_images
 from tokenmatcher.datasets.duplicates import note_on_duplicates
-from tokenmatcher.datasets.files import IMAGE_SUFFIXES, leaves_root, read_text
+from tokenmatcher.datasets.files import leaves_root, read_text
 from tokenmatcher.datasets.protocols import Benchmark, ImageIndex, Protocol, Trial
 from tokenmatcher.datasets.summary import Count, Summary, few
 from tokenmatcher.errors import SettingError, UserError
+from tokenmatcher.images.pictures import IMAGE_SUFFIXES
 from tokenmatcher.recipe import Recipe
 from tokenmatcher.sizing import sized
 

@@ -10,8 +10,8 @@ from PIL import Image
 
 from tokenmatcher.errors import UserError
 
-# What the suffixes of `datasets.files.IMAGE_SUFFIXES` stand for. Pillow knows others, some of which it hands to outside
-# programs.
+IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp"}
+# What these stand for. Pillow knows others, some of which it hands to outside programs.
 FORMATS = ("JPEG", "PNG", "BMP", "DIB")
 MOST_PIXELS = 50_000_000  # 150 MB decoded; both data sets' pictures have some 10,000 to 100,000
 

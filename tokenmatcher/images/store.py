@@ -42,9 +42,14 @@ def decode(path: Path, height: int, width: int, interpolation: str) -> np.ndarra
         UserError: as `opened`.
     """
     with opened(path) as image:
-        if image.mode.startswith("I;16"):  # Pillow would clip 16-bit grey to white
-            image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-        rgb = image.convert("RGB").resize((width, height), INTERPOLATIONS[interpolation])
+        return to_pixels(image, height, width, interpolation)
+
+
+def to_pixels(image: Image.Image, height: int, width: int, interpolation: str) -> np.ndarray:
+    """A picture as (3, height, width) uint8 RGB, whatever its colour mode."""
+    if image.mode.startswith("I;16"):  # Pillow would clip 16-bit grey to white
+        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    rgb = image.convert("RGB").resize((width, height), INTERPOLATIONS[interpolation])
     return np.ascontiguousarray(np.asarray(rgb, dtype=np.uint8).transpose(2, 0, 1))
 
 

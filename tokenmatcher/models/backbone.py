@@ -169,7 +169,7 @@ class TokenViT(nn.Module):
         patches = self.vit.patch_embed(visible, infrared)
         tokens = self._transformed(patches)[:, : self.config.num_tokens]
         tokens = tokens.float()  # under autocast, too, what follows is float32
-        counts = [len(images) for images in (visible, infrared) if images is not None]
+        counts = [images.shape[0] for images in (visible, infrared) if images is not None]
         return TokenOutput(tokens, self._through_necks(tokens, counts))
 
     def _transformed(self, patches: Tensor) -> Tensor:
@@ -177,7 +177,7 @@ class TokenViT(nn.Module):
         vit = self.vit
         assert vit.pos_embed is not None  # timm makes it unless told otherwise
         class_tokens = [token for token in (vit.cls_token, vit.reg_token) if token is not None]
-        batch = [token.expand(len(patches), -1, -1) for token in class_tokens]
+        batch = [token.expand(patches.shape[0], -1, -1) for token in class_tokens]
         hidden = torch.cat([*batch, patches], dim=1) + vit.pos_embed
         hidden = checkpoint_seq(vit.blocks, hidden) if vit.grad_checkpointing else vit.blocks(hidden)
         return vit.norm(hidden)

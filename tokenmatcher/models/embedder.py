@@ -25,11 +25,12 @@ class Embedder(nn.Module):
         network: read in the mode that it is in; `extract` and `embed` see to inference mode.
         unit: divide each feature by its length, as tests and searches compare them; pseudo labels and centroids are
             made from features as they are.
+        mirror: whether the mirror image is looked at, too; twice the work.
     """
 
-    def __init__(self, network: TokenViT, modality: Modality, *, unit: bool = False) -> None:
+    def __init__(self, network: TokenViT, modality: Modality, *, unit: bool = False, mirror: bool = True) -> None:
         super().__init__()
-        self.network, self.modality, self.unit = network, modality, unit
+        self.network, self.modality, self.unit, self.mirror = network, modality, unit, mirror
 
     @property
     def width(self) -> int:
@@ -37,12 +38,14 @@ class Embedder(nn.Module):
         return self.network.config.num_tokens * self.network.config.embed_dim
 
     def forward(self, images: Tensor) -> Tensor:
-        """(B, 3, H, W) uint8 -> (B, T*D) float32."""
-        pixels = normalise(to_float(images))
-        both = torch.cat([pixels, pixels.flip(3)])
-        features = self.network(**{self.modality.value: both}).features
-        mean = (features[: len(images)] + features[len(images) :]) / 2
-        return F.normalize(mean, dim=1) if self.unit else mean
+        """(B, 3, H, W) uint8, or float of 0..1 -> (B, T*D) float32."""
+        pixels = normalise(images if images.is_floating_point() else to_float(images))
+        batch = torch.cat([pixels, pixels.flip(3)]) if self.mirror else pixels
+        features = self.network(**{self.modality.value: batch}).features
+        if self.mirror:
+            batch_size = images.shape[0]  # not len, which fixes the batch size of an exported graph
+            features = (features[:batch_size] + features[batch_size:]) / 2
+        return F.normalize(features, dim=1) if self.unit else features
 
 
 @torch.inference_mode()
