@@ -16,7 +16,8 @@ HANGING = 1800  # seconds after which a script is taken to hang; none of them ne
 # compares two runs bit for bit needs the same for both.
 ENVIRONMENT = {"OMP_NUM_THREADS": "1", **os.environ}
 IMPORTED = (
-    "tokenmatcher.commands.training,tokenmatcher.commands.testing,tokenmatcher.commands.prepare,tokenmatcher.people"
+    "tokenmatcher.commands.training,tokenmatcher.commands.testing,tokenmatcher.commands.prepare,tokenmatcher.people,"
+    "torch.utils.tensorboard"
 )
 
 

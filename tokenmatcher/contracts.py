@@ -196,7 +196,7 @@ class EpochRecord:
     """What one epoch of a run did: for the log, and for every listener.
 
     place: which stage, in the log's words: {"stage": "1"} or {"stage": "camera", "camera": 3}.
-    epoch: within its stage, from 0.
+    epoch: within its stage, from 0, of `epochs`.
     seconds: of each phase.
     labels: by modality, clusters, outliers and, by the true identities, adjusted Rand index (ari) and normalised
         mutual information (nmi).
@@ -204,11 +204,16 @@ class EpochRecord:
     notes: what was unlike the usual, in words.
     losses: mean of each term over the steps in which it occurred, unweighted; `total` weighted. None: not trained.
     gradient: mean norm.
+    gpu_memory: the most that PyTorch's tensors took of the GPU, in bytes.
     scores: by protocol, where it was tested.
+    left: seconds that the rest of the run will take, going by what is done.
+    examples: pictures to look at, by topic: groups of images, each its modality and index; beside the first of a group
+        stands what it was joined with.
     """
 
     place: Mapping[str, str | int]
     epoch: int
+    epochs: int = 0
     seconds: dict[str, float] = field(default_factory=dict)
     labels: dict[str, dict[str, float]] = field(default_factory=dict)
     facts: dict[str, Any] = field(default_factory=dict)
@@ -217,7 +222,10 @@ class EpochRecord:
     losses: dict[str, float] | None = None
     gradient: float | None = None
     images_per_second: float | None = None
+    gpu_memory: int | None = None
     scores: dict[str, dict[str, Any]] = field(default_factory=dict)
+    left: float | None = None
+    examples: dict[str, list[list[tuple[Modality, int]]]] = field(default_factory=dict)
     _since: float = field(default_factory=time.perf_counter)
 
     def lap(self, phase: str) -> None:
@@ -227,10 +235,10 @@ class EpochRecord:
         self._since = now
 
     def to_dict(self) -> dict[str, Any]:
-        """For JSON; what there is not is left out."""
+        """For log.jsonl; what there is not is left out, and so is what is only to be looked at."""
         trained = {
             name: value
-            for name in ("lr", "losses", "gradient", "images_per_second")
+            for name in ("lr", "losses", "gradient", "images_per_second", "gpu_memory")
             if (value := getattr(self, name)) is not None
         }
         return {

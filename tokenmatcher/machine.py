@@ -37,6 +37,14 @@ class Machine:
         """The network's arithmetic."""
         return torch.autocast(self.device.type, HALVES.get(self.precision), enabled=self.precision in HALVES)
 
+    def peak_memory(self) -> int | None:
+        """The most bytes of the GPU that tensors have taken since the last call; None on the CPU."""
+        if self.device.type != "cuda":
+            return None
+        most = torch.cuda.max_memory_allocated(self.device)
+        torch.cuda.reset_peak_memory_stats(self.device)
+        return most
+
     @classmethod
     def chosen(
         cls, device: str = "auto", precision: str = "auto", *, team: Team = ALONE, progress: bool = False

@@ -5,6 +5,7 @@ from tokenmatcher.contracts import ClusterMatch, Modality, Neighbours, PseudoLab
 from tokenmatcher.evaluation.diagnostics import (
     clustering_agreement,
     majority_identities,
+    matchable_share,
     neighbour_quality,
     right_matches,
 )
@@ -26,6 +27,11 @@ def test_majority_and_right_matches():
     assert right_matches(match, labels, truth) == pytest.approx(2 / 3)
     partly = ClusterMatch({Modality.VISIBLE: np.array([0, -1, -1]), Modality.INFRARED: np.array([0, -1])})
     assert right_matches(partly, labels, truth) == 1.0
+    assert matchable_share(labels, truth, Modality.VISIBLE) == matchable_share(labels, truth, Modality.INFRARED) == 1.0
+    strangers = {**truth, Modality.INFRARED: np.array([9, 5])}
+    assert matchable_share(labels, strangers, Modality.VISIBLE) == pytest.approx(1 / 3)
+    assert matchable_share(labels, strangers, Modality.INFRARED) == 0.5
+    assert np.isnan(matchable_share(labels, {**truth, Modality.VISIBLE: np.full(7, -1)}, Modality.VISIBLE))
     nobody = ClusterMatch({Modality.VISIBLE: np.full(3, -1), Modality.INFRARED: np.full(2, -1)})
     assert np.isnan(right_matches(nobody, labels, truth))
 

@@ -4,7 +4,8 @@ import pytest
 
 from tokenmatcher.contracts import EpochRecord
 from tokenmatcher.errors import UserError
-from tokenmatcher.report.log import Console, JsonLines, summary
+from tokenmatcher.report.log import Console, JsonLines
+from tokenmatcher.report.row import head, row
 from tokenmatcher.report.tables import score_table, table
 
 
@@ -23,25 +24,30 @@ def record(epoch=3):
     )
 
 
-def test_a_line_for_people_and_one_for_programs(tmp_path, capsys):
+def test_a_row_for_people_and_a_line_for_programs(tmp_path, capsys):
     for listener in (Console(tmp_path / "run"), JsonLines(tmp_path / "run")):
         listener.on_epoch(record())
-    line = capsys.readouterr().out.strip()
-    assert "\n" not in line
-    for part in (
-        "stage 2 epoch  3",
-        "9 clusters",
-        "capacity raised to 3",
-        "total 2.500",
-        "100 images/s",
-        "rank-1 50.0",
-    ):
-        assert part in line
+    said = capsys.readouterr().out
+    assert said.split("\n", 1)[1] == f"{head()}\n{row(record())}\n", "a head, once, and no colour where no terminal is"
     (entry,) = [json.loads(text) for text in (tmp_path / "run/log.jsonl").read_text().splitlines()]
     assert entry["neighbours"]["vis-inf"]["precision"] is None
     assert entry["losses"] == record().losses
-    assert "lr" not in entry
-    assert (tmp_path / "run/log.txt").read_text().strip() == line == summary(record().to_dict())
+    assert "lr" not in entry and "left" not in entry and "examples" not in entry
+    assert (tmp_path / "run/log.txt").read_text() == said
+
+
+def test_a_head_for_each_stage(tmp_path, capsys):
+    console = Console(tmp_path)
+    for stage in ("1", "1", "2", "2"):
+        console.on_epoch(EpochRecord({"stage": stage}, 0))
+    assert capsys.readouterr().out.count(head()) == 2
+
+
+def test_processes_that_do_not_lead_are_silent(tmp_path, capsys):
+    console = Console(tmp_path / "run", silent=True)
+    console.on_epoch(record())
+    console.say("anything")
+    assert capsys.readouterr().out == "" and not (tmp_path / "run").exists()
 
 
 def test_cutting_back(tmp_path):

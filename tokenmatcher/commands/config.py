@@ -17,7 +17,7 @@ WEIGHTS = {"last": "last epoch", "best": "best on the test set"}
 
 RUN_FLAGS = (
     "method", "matcher", "listener", "preset", "data_dir", "pretrained_path", "stages", "trial", "device", "precision",
-    "compile", "recompute", "deterministic", "seed", "resume",
+    "compile", "recompute", "deterministic", "tensorboard", "seed", "resume",
 )  # fmt: skip
 NOT_AGAIN = ("resume", "dataset")  # of a file's flags, those that another run does not take over
 

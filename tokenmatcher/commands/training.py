@@ -28,6 +28,7 @@ from tokenmatcher.models.weights import build_model
 from tokenmatcher.recipe import Recipe
 from tokenmatcher.report.header import run_header
 from tokenmatcher.report.log import Console, JsonLines
+from tokenmatcher.report.tensorboard import TensorBoard
 from tokenmatcher.training.checkpoint import RunFolder, as_before
 from tokenmatcher.training.interruption import caught_signals
 from tokenmatcher.training.resuming import checkpoint_to_resume, clear_leftovers, take_up
@@ -62,6 +63,8 @@ def train(
         machine = Machine.chosen(given.device, given.precision, team=team, progress=not given.no_progress)
         if recipe.clusters.neighbour_search == "approximate" and find_spec("faiss") is None:
             raise SettingError("{neighbour_search} approximate: needs the package faiss-gpu or faiss-cpu")
+        if given.tensorboard and find_spec("tensorboard") is None:
+            raise SettingError("{tensorboard}: needs the package tensorboard")
         resumed, warnings = team.decide(lambda: checkpoint_to_resume(given.resume, folder, names, stages))
         if resumed is not None:
             recipe, notes = team.decide(partial(as_before, resumed, recipe, kind.name, named))
@@ -105,7 +108,8 @@ def train(
         if team.leads:
             clear_leftovers(folder, names)
         console = Console(folder, silent=not team.leads)
-        own: list[Listener] = [console, JsonLines(folder), *listeners] if team.leads else []
+        board = [TensorBoard(images)] if find_spec("tensorboard") else []
+        own: list[Listener] = [console, JsonLines(folder), *board, *listeners] if team.leads else []
         trainer = Trainer(
             method=method,
             images=images,

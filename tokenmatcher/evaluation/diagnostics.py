@@ -52,6 +52,16 @@ def right_matches(
     return float(right.mean()) if right.size else float("nan")
 
 
+def matchable_share(
+    labels: Mapping[Modality, PseudoLabels], identities: Mapping[Modality, np.ndarray], larger: Modality
+) -> float:
+    """Of the clusters of the modality `larger` with a known majority identity, the share for which the other modality
+    has a cluster of that identity: no matcher can be right more often (nan where there is none)."""
+    own, other = (majority_identities(labels[m], identities[m]) for m in (larger, larger.other))
+    known = own[own != UNKNOWN]
+    return float(np.isin(known, other).mean()) if known.size else float("nan")
+
+
 def neighbour_quality(
     neighbours: Neighbours, anchor_identities: np.ndarray, target_identities: np.ndarray
 ) -> dict[str, float]:

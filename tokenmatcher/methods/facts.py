@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from tokenmatcher.contracts import Modality
-from tokenmatcher.evaluation.diagnostics import neighbour_quality, right_matches
+from tokenmatcher.contracts import NO_PARTNER, ClusterMatch, Modality
+from tokenmatcher.evaluation.diagnostics import matchable_share, neighbour_quality, right_matches
 from tokenmatcher.methods.targets import JointTargets
+
+EXAMPLES, SHOWN = 4, 6  # groups of a topic, and pictures of a group beside its first
 
 
 def facts_of(targets: JointTargets, identities: Mapping[Modality, np.ndarray]) -> dict[str, Any]:
@@ -21,12 +23,48 @@ def facts_of(targets: JointTargets, identities: Mapping[Modality, np.ndarray]) -
             **match.facts,
             "fused_pairs": len(match.fused),
             "right": right_matches(match, labels, identities),
+            "matched": _matched_share(match),
+            "matchable": matchable_share(labels, identities, match.larger),
         },
         "neighbours": {
             f"{anchor.value[:3]}-{target.value[:3]}": neighbour_quality(found, identities[anchor], identities[target])
             for (anchor, target), found in targets.neighbours.items()
         },
     }
+
+
+def _matched_share(match: ClusterMatch) -> float:
+    """Of all clusters, of either modality, those that have a partner."""
+    partners = np.concatenate([match.partner[m] for m in Modality])
+    return float((partners != NO_PARTNER).mean())
+
+
+def examples_of(targets: JointTargets) -> dict[str, list[list[tuple[Modality, int]]]]:
+    """A few images with their neighbours, and clusters with their partners, spread over all."""
+    match, labels = targets.match, targets.labels
+    groups: dict[str, list[list[tuple[Modality, int]]]] = {}
+    for (anchor, target), found in targets.neighbours.items():
+        chosen = _spread(np.flatnonzero(found.counts), EXAMPLES)
+        groups[f"neighbours {anchor}-{target}"] = [
+            [(anchor, row), *((target, int(one)) for one in _spread(found.row(row), SHOWN))] for row in chosen
+        ]
+    own, other = match.larger, match.larger.other
+    members = {m: [np.flatnonzero(labels[m].labels == k) for k in range(labels[m].num_clusters)] for m in Modality}
+    groups["matches"] = [
+        [
+            *((own, int(one)) for one in _spread(members[own][k], SHOWN // 2)),
+            *((other, int(one)) for one in _spread(members[other][match.partner[own][k]], SHOWN // 2)),
+        ]
+        for k in _spread(np.flatnonzero(match.partner[own] != NO_PARTNER), EXAMPLES)
+    ]
+    return groups
+
+
+def _spread(values: np.ndarray, most: int) -> list[int]:
+    """At most so many, evenly from first to last."""
+    if len(values) <= most:
+        return list(map(int, values))
+    return [int(values[place]) for place in np.linspace(0, len(values) - 1, most).round().astype(int)]
 
 
 def notes_on_targets(targets: JointTargets) -> list[str]:
@@ -36,6 +74,9 @@ def notes_on_targets(targets: JointTargets) -> list[str]:
         for (anchor, target), found in targets.neighbours.items()
         if len(found.indices) == 0
     ]
+    if targets.match.facts.get("raised"):
+        raised = targets.match.facts["capacity"]
+        notes.append(f"matching's capacity raised to {raised}: one modality has that many times the other's clusters")
     if not len(targets.match.fused):
         notes.append("no clusters share a match: nothing is fused")
     return notes

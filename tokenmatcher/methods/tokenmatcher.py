@@ -42,7 +42,7 @@ from tokenmatcher.methods.contrast import (
     own_weights,
     rows_on,
 )
-from tokenmatcher.methods.facts import facts_of, notes_on_targets
+from tokenmatcher.methods.facts import examples_of, facts_of, notes_on_targets
 from tokenmatcher.methods.labelling import (
     demand_clusters,
     described,
@@ -206,6 +206,7 @@ class Together(BothModalities):
         )
         record.facts |= facts_of(targets, {m: method.images[m].identities for m in Modality})
         record.notes += notes_on_targets(targets)
+        record.examples = examples_of(targets)
         record.lap("mine")
         return Prepared(method.objective(targets, epoch), {m: labels[m].labels for m in Modality})
 

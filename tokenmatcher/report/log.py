@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from tqdm import tqdm
 from tokenmatcher.contracts import EpochRecord
 from tokenmatcher.errors import SettingError, UserError, shown
 from tokenmatcher.listeners import Listener
+from tokenmatcher.report.row import head, row
 
 
 def _plain(value: Any) -> Any:
@@ -34,6 +37,8 @@ class Console(Listener):
 
     def __init__(self, folder: Path, *, silent: bool = False) -> None:
         self.silent, self.text = silent, folder / "log.txt"
+        self.stage: str | int | None = None  # whose rows are being written
+        self.colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ
         if not silent:
             _begun(self.text)
 
@@ -46,7 +51,14 @@ class Console(Listener):
         _append(self.text, text)
 
     def on_epoch(self, record: EpochRecord) -> None:
-        self.say(summary(record.to_dict()))
+        if self.silent:
+            return
+        stage = record.place["stage"]
+        if stage != self.stage:
+            self.say(f"\n{head()}")
+            self.stage = stage
+        tqdm.write(row(record, colour=self.colour))
+        _append(self.text, row(record))
 
 
 class JsonLines(Listener):
@@ -81,36 +93,3 @@ def _append(path: Path, line: str) -> None:
             file.write(line + "\n")
     except OSError as error:
         raise UserError(f"{path}: cannot be written ({error})") from None
-
-
-def summary(entry: dict[str, Any]) -> str:
-    """One line from an epoch's entry; what the entry lacks is left out."""
-    place = f"stage {entry['stage']}" + (f" cam{entry['camera']}" if "camera" in entry else "")
-    parts = [f"{place} epoch {entry['epoch']:>2}"]
-    for modality, found in entry["labels"].items():
-        parts.append(
-            f"{modality} {found['clusters']} clusters, {found['outliers']} outliers, ARI {_number(found['ari'])}"
-        )
-    if "match" in entry:
-        match = entry["match"]
-        raised = f", capacity raised to {match['capacity']}" if match.get("raised") else ""
-        parts.append(f"ratio {match['ratio']:.2f}{raised}, matches right {_number(match['right'])}")
-        found = ", ".join(
-            f"{way} {q['per_image']:.1f} ({_number(q['precision'])})" for way, q in entry["neighbours"].items()
-        )
-        parts.append(f"neighbours an image (right) {found}")
-    if "silhouette" in entry:
-        parts.append(f"silhouette {entry['silhouette']:.3f}")
-    if "losses" in entry:
-        parts.append("loss " + " ".join(f"{name} {value:.3f}" for name, value in entry["losses"].items()))
-    if "gradient" in entry:
-        parts.append(f"gradient {entry['gradient']:.3g}")
-    if "images_per_second" in entry:
-        parts.append(f"{entry['images_per_second']:.0f} images/s")
-    for name, scores in entry.get("scores", {}).items():
-        parts.append(f"{name} rank-1 {100 * scores['rank1']:.1f} mAP {100 * scores['mAP']:.1f}")
-    return " | ".join(parts + entry.get("notes", []))
-
-
-def _number(value: float | None) -> str:
-    return "-" if value is None or math.isnan(value) else f"{value:.2f}"

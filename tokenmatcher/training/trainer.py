@@ -22,6 +22,7 @@ from tokenmatcher.models.embedder import Embedder, extract
 from tokenmatcher.models.norms import same_statistics, spread_groups
 from tokenmatcher.training.checkpoint import BEST, LAST
 from tokenmatcher.training.midway import Midway, not_finite, title_of
+from tokenmatcher.training.pace import Pace
 from tokenmatcher.training.setup import Setup
 from tokenmatcher.training.start import StartWeights, Weights, same_weights
 from tokenmatcher.training.step import (
@@ -76,6 +77,7 @@ class Trainer(Setup):
 
     def train(self, names: Collection[str]) -> None:
         """Do the stages of these names in order, from where the run stands."""
+        self.pace = Pace(self.stages, names, self.images)
         for number in range(self.position.stage, len(self.stages)):
             if self.stages[number].name in names:
                 if number != self.position.stage:
@@ -91,7 +93,7 @@ class Trainer(Setup):
         if self.position.optimizer is not None:
             restore_optimizer(optimizer, self.position.optimizer, self.method.recipe.schedule.optimizer)
         for epoch in range(self.position.epoch, stage.epochs):
-            record = EpochRecord(stage.place, epoch)
+            record = EpochRecord(stage.place, epoch, stage.epochs)
             features = self._features(stage, epoch)
             record.lap("extract")
             prepared = stage.prepare(epoch, features, record)
@@ -167,6 +169,7 @@ class Trainer(Setup):
             raise not_finite(self, stage, midway.title, error, plans) from None
         record.gradient = record.losses.pop(GRADIENT)
         record.images_per_second = seen / (time.perf_counter() - since)
+        record.gpu_memory = self.machine.peak_memory()
 
     def _test_is_due(self, epoch: int, epochs: int) -> bool:
         schedule = self.method.recipe.schedule
@@ -174,6 +177,7 @@ class Trainer(Setup):
         return due or epoch + 1 == epochs
 
     def _tell(self, record: EpochRecord) -> None:
+        record.left = self.pace.left(self.position.stage, record.epoch)
         for listener in self.listeners:
             listener.on_epoch(record)
         self.records += 1
