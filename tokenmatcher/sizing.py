@@ -1,8 +1,9 @@
 """Numbers of a recipe that follow from a set's size, for users who do not know DBSCAN.
 
-Between the sets that people have tuned by hand: SYSU-MM01 (11,909 infrared images, 56 visible images a person, k1 30,
-16 images of a person in a batch) and the demo (1,300, 24, k1 15, 4). What they do on rendered worlds of several sizes:
-`benchmarks/results/sizing.json`.
+Between the sets that people have tuned by hand: the demo (1,300 infrared images, k1 15, 4 images of a person in a
+batch), below which nothing shrinks any further, and SYSU-MM01 (11,909, k1 30, 16). A first rule went further down, to
+k1 7 and 20 steps an epoch for 25 people: that cost 6 to 8 points of rank-1 (docs/tried.md). What the rule does on
+rendered worlds of several sizes: `benchmarks/results/sizing.json`.
 """
 
 from __future__ import annotations
@@ -13,27 +14,31 @@ from collections.abc import Mapping
 from tokenmatcher.contracts import Modality
 from tokenmatcher.recipe import Recipe
 
-MOST_NEIGHBOURS, FEWEST_NEIGHBOURS = 30, 6
-MOST_STEPS, FEWEST_STEPS = 200, 20
-MOST_CAMERA_STEPS, FEWEST_CAMERA_STEPS = 50, 5
+FEWEST_NEIGHBOURS, MOST_NEIGHBOURS = 15, 30
+FEWEST_CAMERA_NEIGHBOURS = 8
+FEWEST_STEPS, MOST_STEPS = 50, 200
+FEWEST_CAMERA_STEPS, MOST_CAMERA_STEPS = 10, 50
 
 
 def sized(recipe: Recipe, counts: Mapping[Modality, Mapping[int, int]]) -> Recipe:
     """`recipe` for so many images of each modality and camera.
 
     k1: grows with the square root of the smaller modality's images, since more images are both more people and more
-        images of each; 6 to 30. k2: a fifth of it. Within a camera the same by the camera's images.
-    num_instances: images of a person in a batch, of which there are fewer in a smaller set: 4, 8 or 16.
-    iters: enough to draw about 0.7 of the visible images in an epoch, 20 to 200; in a camera's epoch all of its images.
+        images of each; 15 to 30. k2: a fifth of it, at least 4. Within a camera the same by the camera's images, from
+        8 and 3 on.
+    num_instances: images of a person in a batch: 4, from k1 18 on 8, at k1 30 16.
+    iters: enough to draw about 0.7 of the visible images in an epoch, 50 to 200; in a camera's epoch all of its
+        images, 10 to 50.
     """
     images = {m: sum(by_camera.values()) for m, by_camera in counts.items()}
     largest_camera = max((count for by_camera in counts.values() for count in by_camera.values()), default=0)
-    k1, camera_k1 = neighbours(min(images.values())), neighbours(largest_camera)
+    k1 = neighbours(min(images.values()), FEWEST_NEIGHBOURS)
+    camera_k1 = neighbours(largest_camera, FEWEST_CAMERA_NEIGHBOURS)
     batch = recipe.data.batch_size
     steps = round(0.7 * images[Modality.VISIBLE] / (batch / 2))
     values = {
         "k1": k1,
-        "k2": max(2, round(k1 / 5)),
+        "k2": max(4, round(k1 / 5)),
         "num_instances": 16 if k1 >= 30 else 8 if k1 >= 18 else 4,
         "iters": (min(MOST_STEPS, max(FEWEST_STEPS, steps)),) * 2,
     }
@@ -41,12 +46,12 @@ def sized(recipe: Recipe, counts: Mapping[Modality, Mapping[int, int]]) -> Recip
         camera_steps = math.ceil(largest_camera / recipe.camera.camera_batch_size)
         values |= {
             "camera_k1": camera_k1,
-            "camera_k2": max(2, round(camera_k1 / 5)),
+            "camera_k2": max(3, round(camera_k1 / 5)),
             "camera_iters": min(MOST_CAMERA_STEPS, max(FEWEST_CAMERA_STEPS, camera_steps)),
         }
     return recipe.override(values)
 
 
-def neighbours(images: int) -> int:
+def neighbours(images: int, fewest: int) -> int:
     """k1 for so many images that are clustered together."""
-    return min(MOST_NEIGHBOURS, max(FEWEST_NEIGHBOURS, round(math.sqrt(images) / 2.7)))
+    return min(MOST_NEIGHBOURS, max(fewest, round(math.sqrt(images) / 2.7)))

@@ -268,8 +268,9 @@ def test_numbers_follow_the_size():
         assert value in [getattr(group, name, None) for group in (paper.clusters, paper.data, paper.schedule)], name
     assert (paper.camera.camera_k1, paper.camera.camera_iters) == (29, 47)
     tiny = sized(recipe, {VISIBLE: {1: 40}, INFRARED: {2: 30}})
-    assert (tiny.clusters.k1, tiny.clusters.k2, tiny.data.num_instances) == (6, 2, 4)
-    assert tiny.schedule.iters == (20, 20) and tiny.camera.camera_iters == 5
+    assert (tiny.clusters.k1, tiny.clusters.k2, tiny.data.num_instances) == (15, 4, 4)
+    assert (tiny.camera.camera_k1, tiny.camera.camera_k2) == (8, 3)
+    assert tiny.schedule.iters == (50, 50) and tiny.camera.camera_iters == 10
     counts = np.arange(10, 20_000, 100)
-    found = [neighbours(count) for count in counts]
-    assert found == sorted(found) and found[0] == 6 and found[-1] == 30
+    found = [neighbours(count, fewest=8) for count in counts]
+    assert found == sorted(found) and found[0] == 8 and found[-1] == 30
