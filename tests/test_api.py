@@ -55,7 +55,39 @@ def test_ranking_is_the_obvious_loop(model):
     assert model.rank(gallery[:1], gallery, top=2).order.tolist() == [[0, 2]]
     assert model.rank(gallery[:0], gallery).order.shape == (0, 4)
     with pytest.raises(ValueError, match="share a width"):
-        model.rank(gallery, torch.zeros(3, 5))
+        model.rank(gallery, torch.eye(5))
+
+
+GALLERY = torch.eye(2)
+
+
+@pytest.mark.parametrize(
+    "queries, top, said",
+    [
+        (GALLERY, -1, "top must be"),
+        (GALLERY, 1.5, "top must be"),
+        (GALLERY * 5, None, "unit features"),
+        (GALLERY * float("nan"), None, "unit features"),
+        (GALLERY[0], None, "tensor of features"),
+        (GALLERY.numpy(), None, "tensor of features"),
+        (GALLERY.double(), None, "of one kind"),
+    ],
+)
+def test_what_cannot_be_ranked_is_refused(model, queries, top, said):
+    with pytest.raises(ValueError, match=said):
+        model.rank(queries, GALLERY, top=top)
+
+
+@pytest.mark.parametrize("size", [0, -1, 1.5])
+def test_batches_of_no_size_are_refused(model, size):
+    with pytest.raises(ValueError, match="batch_size must be"):
+        model.embed([np.zeros((8, 8, 3), np.uint8)], "visible", batch_size=size)
+
+
+@pytest.mark.parametrize("device", ["tpu", "cuda:99", 3])
+def test_devices_that_there_are_not_are_refused(device):
+    with pytest.raises(UserError, match=r"device .*: must be auto, cuda, cpu"):
+        TokenMatcher(TokenViT(SMALL), device=device)
 
 
 def test_from_a_checkpoint(tmp_path):

@@ -97,8 +97,10 @@ class TokenMatcher:
 
         Raises:
             UserError: a file that is no image; names it.
-            ValueError: something else that is none, or no such modality.
+            ValueError: something else that is none, no such modality, or a batch size below 1.
         """
+        if not isinstance(batch_size, int) or batch_size < 1:
+            raise ValueError(f"batch_size must be a whole number of at least 1, got {batch_size!r}")
         embedder = Embedder(self.network, Modality(modality), unit=True, mirror=mirror)
         config, found = self.network.config, []
         with tqdm(desc=f"features {embedder.modality}", unit="image", disable=not progress) as bar:
@@ -113,10 +115,23 @@ class TokenMatcher:
     def rank(self, queries: Tensor, gallery: Tensor, *, top: int | None = None) -> Ranking:
         """Of each of the (Q, T*D) queries the `top` most similar of the (G, T*D) gallery, by default all.
 
+        Args:
+            queries, gallery: unit features, as `embed` gives them.
+
         Raises:
-            ValueError: they are not two lists of features of one width.
+            ValueError: they are not two tensors of unit features of one width and kind, or `top` is below 1.
         """
-        if queries.ndim != 2 or gallery.ndim != 2 or queries.shape[1] != gallery.shape[1]:
+        if top is not None and (not isinstance(top, int) or top < 1):
+            raise ValueError(f"top must be a whole number of at least 1, got {top!r}")
+        for name, features in (("queries", queries), ("gallery", gallery)):
+            if not isinstance(features, Tensor) or features.ndim != 2:
+                raise ValueError(f"{name} must be a tensor of features, (N, T*D)")
+            # Features stored in half precision are still unit ones.
+            if not bool(((features.float().norm(dim=1) - 1).abs() < 0.01).all()):
+                raise ValueError(f"{name} must be unit features, as embed gives them")
+        if queries.dtype != gallery.dtype:
+            raise ValueError(f"queries and gallery must be of one kind, got {queries.dtype} and {gallery.dtype}")
+        if queries.shape[1] != gallery.shape[1]:
             raise ValueError(
                 f"queries and gallery must share a width, got {tuple(queries.shape)} and {tuple(gallery.shape)}"
             )

@@ -14,6 +14,7 @@ from torch import Tensor
 from tokenmatcher.distributed import ALONE, Team
 from tokenmatcher.errors import SettingError
 
+DEVICES = ("auto", "cuda", "cpu")
 HALVES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -53,7 +54,7 @@ class Machine:
         faster, and fp32 on the CPU, where it is not.
 
         Raises:
-            SettingError: "cuda" was asked for and there is none.
+            SettingError: as `choose_device`.
         """
         where = choose_device(device, team.local_rank)
         if precision == "auto":
@@ -65,8 +66,10 @@ def choose_device(name: str, number: int = 0) -> torch.device:
     """The device of a name, "auto", "cuda" or "cpu"; `number` says which of several GPUs.
 
     Raises:
-        SettingError: as `Machine.chosen`.
+        SettingError: another name, or "cuda" where there is none.
     """
+    if name not in DEVICES:
+        raise SettingError("{device} {name}: must be " + ", ".join(DEVICES), name=repr(name))
     if name == "cuda" and not torch.cuda.is_available():
         raise SettingError("{device} cuda: no CUDA device is visible to PyTorch")
     if name == "cpu" or not torch.cuda.is_available():

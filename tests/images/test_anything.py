@@ -41,6 +41,8 @@ def test_grey_has_three_equal_channels():
         (torch.full((3, 8, 8), 1.5), r"0\.\.1"),
         (torch.full((3, 8, 8), float("nan")), r"0\.\.1"),
         (5, "int is no picture"),
+        (np.zeros((0, 8, 3), np.uint8), "no pixels"),
+        (torch.zeros(3, 8, 0), "no pixels"),
     ],
 )
 def test_what_is_no_picture_is_refused(picture, said):
@@ -55,6 +57,9 @@ def test_one_several_nested_and_batches(file):
     assert [one.shape for one in each_picture(np.zeros((5, 8, 8, 3), np.uint8))] == [(8, 8, 3)] * 5
     assert [one.shape for one in each_picture(torch.zeros(5, 3, 8, 8))] == [(3, 8, 8)] * 5
     assert list(each_picture([])) == []
+    for wrong in (None, 3, b"abc", {"a": array}, [array, None]):
+        with pytest.raises(ValueError, match="is no picture"):
+            list(each_picture(wrong))
 
 
 def test_a_folder_is_all_pictures_in_it(tmp_path):

@@ -6,7 +6,7 @@ Legend: B images, H and W height and width in pixels.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -43,12 +43,19 @@ def pictures_in(folder: Path) -> list[Path]:
 
 
 def each_picture(pictures: Picture | Iterable[Picture]) -> Iterator[Picture]:
-    """One by one: of a folder all images in it, of a batch (B, ...) each, of a list what it holds."""
+    """One by one: of a folder all images in it, of a batch (B, ...) each, of a list what it holds.
+
+    Raises:
+        UserError: a folder cannot be read.
+        ValueError: something that is neither a picture nor holds some.
+    """
     if isinstance(pictures, str | Path):
         path = Path(pictures)
         yield from pictures_in(path) if path.is_dir() else [path]
     elif isinstance(pictures, Image.Image) or (isinstance(pictures, np.ndarray | Tensor) and pictures.ndim < 4):
         yield pictures
+    elif isinstance(pictures, bytes | Mapping) or not isinstance(pictures, Iterable):
+        raise ValueError(f"a {type(pictures).__name__} is no picture")
     else:
         for picture in pictures:
             yield from each_picture(picture)
@@ -73,9 +80,13 @@ def as_pixels(picture: Picture, height: int, width: int, interpolation: str) -> 
             values = (values * 255).round().byte()
         picture = values.numpy().transpose(1, 2, 0)
     if isinstance(picture, np.ndarray):
+        if not picture.size:
+            raise ValueError(f"an image of shape {picture.shape} has no pixels")
         if picture.dtype != np.uint8 or picture.ndim not in (2, 3) or (picture.ndim == 3 and picture.shape[2] != 3):
             raise ValueError(f"an image array must be (H, W, 3) or (H, W) uint8, got {picture.shape} {picture.dtype}")
         picture = Image.fromarray(picture)
     if not isinstance(picture, Image.Image):
         raise ValueError(f"a {type(picture).__name__} is no picture")
+    if not picture.width or not picture.height:
+        raise ValueError(f"an image of {picture.height} x {picture.width} pixels is no picture")
     return to_pixels(picture, height, width, interpolation)

@@ -45,8 +45,8 @@ def load_file(path: str | Path, *, mapped: bool = False) -> dict[Any, Any]:
         found = re.search(r"GLOBAL (\S+) (?:was not an allowed|whose module)", str(error))
         reason = f"holds {found[1]}, and only plain tensors are read" if found else "not a PyTorch file, or damaged"
         raise UserError(f"{path}: refused: {reason}") from None
-    except Exception as error:  # the bytes are a stranger's: they can make the reader fail in any way
-        raise UserError(f"{path}: not a PyTorch file, or damaged ({type(error).__name__})") from None
+    except Exception:  # the bytes are a stranger's: they can make the reader fail in any way
+        raise UserError(f"{path}: not a PyTorch file, or damaged") from None
     if not isinstance(content, dict):
         raise UserError(f"{path}: holds a {type(content).__name__}, not a checkpoint's dictionary")
     return content
