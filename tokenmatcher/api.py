@@ -76,7 +76,7 @@ class TokenMatcher:
     @property
     def width(self) -> int:
         """T*D, of a feature."""
-        return self.network.config.num_tokens * self.network.config.embed_dim
+        return self.network.width
 
     def embed(
         self,

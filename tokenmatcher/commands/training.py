@@ -128,21 +128,22 @@ def train(
         changed = [] if resumed is None else take_up(trainer, resumed)
         for listener in own:
             listener.on_begin(folder, trainer.records)
-        console.say(
-            run_header(
-                dataset,
-                trial,
-                recipe,
-                images,
-                machine,
-                stages,
-                method=given.method,
-                matcher=given.matcher,
-                seed=given.seed,
-                paper=kind.presets[dataset.preset_key].get("paper"),
-                departures=[*kind.departures(recipe, dataset, matcher), *dataset.departures],
+        if team.leads:  # a table's copies are looked for in here, which takes a while
+            console.say(
+                run_header(
+                    dataset,
+                    trial,
+                    recipe,
+                    images,
+                    machine,
+                    stages,
+                    method=given.method,
+                    matcher=given.matcher,
+                    seed=given.seed,
+                    paper=kind.presets[dataset.preset_key].get("paper"),
+                    departures=[*kind.departures(recipe, dataset, matcher), *dataset.departures],
+                )
             )
-        )
         for line in [*warnings, start, *changed]:
             console.say(line)
         if evaluate is None:

@@ -26,7 +26,7 @@ def same_content(paths: Sequence[Path], *, progress: bool = True) -> list[list[i
         for index, path in enumerate(paths):
             by_size[path.stat().st_size].append(index)
         read = sorted(index for group in by_size.values() if len(group) > 1 for index in group)
-        for index in tqdm(read, desc="compare images", delay=2, disable=not progress):
+        for index in tqdm(read, desc="compare images", delay=2, disable=None if progress else True):
             by_digest[hashlib.blake2b(paths[index].read_bytes(), digest_size=16).digest()].append(index)
     except OSError as error:
         raise UserError(f"{error.filename}: cannot be read ({error.strerror})") from None
@@ -36,7 +36,7 @@ def same_content(paths: Sequence[Path], *, progress: bool = True) -> list[list[i
 def note_on_duplicates(
     splits: Mapping[str, Sequence[ImageRecord]], folder: Path, *, progress: bool = True
 ) -> list[str]:
-    """A line on images of different splits with the same content, named relative to `folder`; none: no line.
+    """A line on images of the same content, named relative to `folder`; no line where there are none.
 
     Raises:
         UserError: an image cannot be read.

@@ -80,13 +80,11 @@ def as_pixels(picture: Picture, height: int, width: int, interpolation: str) -> 
             values = (values * 255).round().byte()
         picture = values.numpy().transpose(1, 2, 0)
     if isinstance(picture, np.ndarray):
-        if not picture.size:
-            raise ValueError(f"an image of shape {picture.shape} has no pixels")
         if picture.dtype != np.uint8 or picture.ndim not in (2, 3) or (picture.ndim == 3 and picture.shape[2] != 3):
             raise ValueError(f"an image array must be (H, W, 3) or (H, W) uint8, got {picture.shape} {picture.dtype}")
         picture = Image.fromarray(picture)
     if not isinstance(picture, Image.Image):
         raise ValueError(f"a {type(picture).__name__} is no picture")
     if not picture.width or not picture.height:
-        raise ValueError(f"an image of {picture.height} x {picture.width} pixels is no picture")
+        raise ValueError(f"an image of {picture.height} x {picture.width} has no pixels")
     return to_pixels(picture, height, width, interpolation)

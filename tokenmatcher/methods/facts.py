@@ -46,14 +46,14 @@ def examples_of(targets: JointTargets) -> dict[str, list[list[tuple[Modality, in
     for (anchor, target), found in targets.neighbours.items():
         chosen = _spread(np.flatnonzero(found.counts), EXAMPLES)
         groups[f"neighbours {anchor}-{target}"] = [
-            [(anchor, row), *((target, int(one)) for one in _spread(found.row(row), SHOWN))] for row in chosen
+            [(anchor, row), *((target, one) for one in _spread(found.row(row), SHOWN))] for row in chosen
         ]
     own, other = match.larger, match.larger.other
-    members = {m: [np.flatnonzero(labels[m].labels == k) for k in range(labels[m].num_clusters)] for m in Modality}
     groups["matches"] = [
         [
-            *((own, int(one)) for one in _spread(members[own][k], SHOWN // 2)),
-            *((other, int(one)) for one in _spread(members[other][match.partner[own][k]], SHOWN // 2)),
+            (m, one)
+            for m, cluster in ((own, k), (other, match.partner[own][k]))
+            for one in _spread(np.flatnonzero(labels[m].labels == cluster), SHOWN // 2)
         ]
         for k in _spread(np.flatnonzero(match.partner[own] != NO_PARTNER), EXAMPLES)
     ]

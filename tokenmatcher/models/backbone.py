@@ -131,6 +131,11 @@ class TokenViT(nn.Module):
             if token is not None:
                 nn.init.normal_(token, std=TOKEN_STD)
 
+    @property
+    def width(self) -> int:
+        """T*D, of a feature."""
+        return self.config.num_tokens * self.config.embed_dim
+
     def forward(
         self,
         visible: Tensor | None = None,

@@ -32,11 +32,6 @@ class Embedder(nn.Module):
         super().__init__()
         self.network, self.modality, self.unit, self.mirror = network, modality, unit, mirror
 
-    @property
-    def width(self) -> int:
-        """T*D, of a feature."""
-        return self.network.config.num_tokens * self.network.config.embed_dim
-
     def forward(self, images: Tensor) -> Tensor:
         """(B, 3, H, W) uint8, or float of 0..1 -> (B, T*D) float32."""
         pixels = normalise(images if images.is_floating_point() else to_float(images))
@@ -88,5 +83,5 @@ def extract(
             parts = [embedder(store.batch(rows[start : start + batch_size], machine.device)) for start in starts]
     finally:
         embedder.network.train(was_training)
-    own = torch.cat(parts).clone() if parts else torch.empty(0, embedder.width, device=machine.device)
+    own = torch.cat(parts).clone() if parts else torch.empty(0, embedder.network.width, device=machine.device)
     return machine.team.all_gather(own, len(everything))

@@ -1,4 +1,7 @@
-"""An epoch as a row for people: aligned, under a head, at most 120 columns wide. Everything else is in log.jsonl."""
+"""An epoch as a row for people: aligned, under a head, at most 120 columns wide. Everything else is in log.jsonl.
+
+Epochs are counted from 0, as in messages, progress bars and log.jsonl.
+"""
 
 from __future__ import annotations
 
@@ -76,7 +79,7 @@ def _cells(record: EpochRecord) -> Sequence[str]:
     total = (record.losses or {}).get("total")
     return (
         f"cam{camera}" if camera is not None else str(record.place["stage"]),
-        f"{record.epoch + 1}/{record.epochs}" if record.epochs else f"{record.epoch + 1}",
+        f"{record.epoch}/{record.epochs}" if record.epochs else f"{record.epoch}",
         *labels,
         _number(record.facts["match"]["right"]) if "match" in record.facts else "",
         "" if total is None else f"{total:.4g}",
