@@ -6,7 +6,8 @@ set -eu
 cd "$(dirname "$0")"
 . .ci/environment.sh
 export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}"
-"$PYTHON" -m pip install --quiet --disable-pip-version-check -r tests/requirements.txt -r .ci/extras/log.txt
+extras=$(printf -- ' -r %s' .ci/extras/*.txt)
+"$PYTHON" -m pip install --quiet --disable-pip-version-check -r tests/requirements.txt $extras
 "$PYTHON" -m ruff check .
 "$PYTHON" -m ruff format --check .
 "$PYTHON" -m mypy

@@ -12,6 +12,7 @@ MAY_USE = {
     "mining": {"mining"},
     "evaluation": {"evaluation", "datasets", "images", "models"},
     "report": {"report", "datasets", "images"},
+    "export": {"export", "datasets", "evaluation", "images", "models", "report"},
     "methods": {"methods", "datasets", "images", "models", "mining", "evaluation"},
     "training": {"training", "images", "models", "methods"},
     "people": {"people", "datasets", "images", "models"},

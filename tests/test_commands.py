@@ -36,7 +36,7 @@ def test_pip_installs_it():
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["trian", "sysu"], "trian: no such command; there are prepare, train, test, people"),
+        (["trian", "sysu"], "trian: no such command; there are prepare, train, test, calibrate, "),
         (["train", "market"], "market: no such data set; there are sysu, regdb, llcm"),
         (["train", "sysu", "--method", "sdlc"], "--method sdlc: there is no such method"),
         (["train", "sysu", "--config", "absent.json"], "--config absent.json: cannot be read"),

@@ -9,21 +9,25 @@ from tokenmatcher.cli import run
 from tokenmatcher.datasets import DATASETS
 from tokenmatcher.errors import UserError
 
-# Each takes a data set, and has a module of its name in `tokenmatcher.commands`.
-COMMANDS = {
+# Each has a module of its name in `tokenmatcher.commands`, whose `main` gets the rest of the line.
+COMMANDS = {  # and the data set before it
     "prepare": "write the training copy of a raw data set, and count what is there",
     "train": "train a method on a data set",
     "test": "score a checkpoint by a data set's protocol",
 }
-PEOPLE = "draw rendered people in a data set's layout"
+TOOLS = {
+    "calibrate": "measure from which similarity on two pictures show the same person",
+    "export": "turn a checkpoint into ONNX, PyTorch or safetensors files",
+    "people": "draw rendered people in a data set's layout",
+}
 
 
 def usage() -> str:
     """What there is."""
     names = "|".join([*(kind.name for kind in DATASETS), "FILE.csv"])
-    lines = [f"usage: tokenmatcher COMMAND ... (each with --help)\n\ndata sets: {names}\n"]
-    lines += [f"  {command + ' DATASET':<18}{text}" for command, text in COMMANDS.items()]
-    return "\n".join([*lines, f"  {'people':<18}{PEOPLE}"])
+    rows = {**{f"{command} DATASET": text for command, text in COMMANDS.items()}, **TOOLS}
+    lines = [f"  {command:<18}{text}" for command, text in rows.items()]
+    return "\n".join([f"usage: tokenmatcher COMMAND ... (each with --help)\n\ndata sets: {names}\n", *lines])
 
 
 def main() -> None:
@@ -37,17 +41,15 @@ def main() -> None:
         print(usage())
         return
     command, *rest = words
-    if command == "people":
-        from tokenmatcher.people.__main__ import main as people
-
-        people(rest)
+    if command in TOOLS:
+        import_module(f"tokenmatcher.commands.{command}").main(rest)
         return
     if command not in COMMANDS:
-        raise UserError(f"{command}: no such command; there are {', '.join([*COMMANDS, 'people'])}")
+        raise UserError(f"{command}: no such command; there are {', '.join([*COMMANDS, *TOOLS])}")
     if not rest or rest[0] in ("-h", "--help"):
         print(f"usage: tokenmatcher {command} DATASET ...\n\n{COMMANDS[command]}\n\n{usage().splitlines()[2]}")
         return
-    import_module(f"tokenmatcher.commands.{command}").main(*[rest[0]], rest[1:])
+    import_module(f"tokenmatcher.commands.{command}").main(rest[0], rest[1:])
 
 
 def entry() -> None:

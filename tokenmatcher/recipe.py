@@ -267,6 +267,16 @@ def network_config(values: Any) -> ModelConfig:
     return Recipe.from_dict({"model": model}).model
 
 
+def common_recipe(values: Any) -> Recipe:
+    """The numbers that every method has, of any method's stored configuration.
+
+    Raises:
+        UserError: as `Recipe.from_dict`.
+    """
+    names = {group.name for group in fields(Recipe)}
+    return Recipe.from_dict({name: group for name, group in dict(values).items() if name in names})
+
+
 def _formerly(kind: type, given: dict[str, Any]) -> dict[str, Any]:
     """The leaves of a group that `given` was written without and that did not mean their default then."""
     return {

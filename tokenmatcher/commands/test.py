@@ -62,8 +62,8 @@ def main(dataset: str, arguments: Sequence[str] | None = None) -> None:
     test(given, data)
 
 
-def check_writable(path: Path | None) -> None:
-    """Before the work, not after it.
+def check_writable(path: Path | None, name: str = "json") -> None:
+    """Before the work, not after it; `name` is the flag's.
 
     Raises:
         SettingError: no file can be written there.
@@ -72,4 +72,4 @@ def check_writable(path: Path | None) -> None:
         return
     folder = next(parent for parent in path.absolute().parents if parent.exists())
     if not path.name or path.is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK):
-        raise SettingError("{json} {path}: no file can be written there", path=path)
+        raise SettingError(f"{{{name}}} {{path}}: no file can be written there", path=path)

@@ -1,4 +1,4 @@
-"""Files of PyTorch's, read without running what is in them."""
+"""Files of PyTorch's and of safetensors, read without running what is in them."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ import numpy as np
 import torch
 
 from tokenmatcher.errors import UserError
+from tokenmatcher.models.tensors import SUFFIX, load_tensors
 
 
 def load_file(path: str | Path, *, mapped: bool = False) -> dict[Any, Any]:
-    """The dictionary in a file of PyTorch's, read without running any code that it may hold.
+    """The dictionary in a file of PyTorch's, or of safetensors, read without running any code that it may hold.
 
     `mapped`: leave the tensors' bytes on disk until they are asked for.
 
@@ -35,6 +36,8 @@ def load_file(path: str | Path, *, mapped: bool = False) -> dict[Any, Any]:
         raise UserError(f"{path}: a folder, not a file")
     if not Path(path).exists():
         raise UserError(f"{path}: no such file")
+    if Path(path).suffix == SUFFIX:
+        return load_tensors(Path(path))
     try:
         with torch.serialization.safe_globals(allowed), warnings.catch_warnings():
             warnings.simplefilter("ignore")

@@ -1,0 +1,5 @@
+"""`tokenmatcher people`."""
+
+from tokenmatcher.people.__main__ import main
+
+__all__ = ["main"]
