@@ -1,4 +1,4 @@
-"""The library in a few lines; README.md shows this file, and a test runs it.
+"""The library in a few lines; docs/python.md shows this file, and a test runs it.
 
 python -m examples.from_python
 """

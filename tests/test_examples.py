@@ -1,4 +1,4 @@
-"""The examples run, and the README shows what they are."""
+"""The examples run, and the documents show what they are."""
 
 import runpy
 from pathlib import Path
@@ -12,9 +12,9 @@ from tokenmatcher.cli import run
 ROOT = Path(__file__).parents[1]
 
 
-def test_readme_shows_the_example():
+def test_the_documents_show_the_example():
     code = (ROOT / "examples/from_python.py").read_text().split('"""\n', 2)[-1].strip()
-    assert code in (ROOT / "README.md").read_text()
+    assert code in (ROOT / "docs/python.md").read_text()
 
 
 @pytest.mark.slow

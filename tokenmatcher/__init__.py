@@ -1,6 +1,6 @@
 """Unsupervised visible-infrared person re-identification (TokenMatcher, AAAI 2025).
 
-The names below are what most programs need; README.md shows them at work. They are imported when they are first asked
+The names below are what most programs need; docs/python.md shows them at work. They are imported when first asked
 for: what needs no network (data sets, rendered people, flags) does not wait some seconds for PyTorch.
 """
 

@@ -149,7 +149,7 @@ class Method(ABC):
 
     @classmethod
     def departures(cls, recipe: Any, dataset: Dataset, matcher: Matcher) -> list[str]:
-        """Where a run of this recipe departs from the published code of the method, in README.md's words."""
+        """Where a run of this recipe departs from the published code of the method, in docs/reproduce.md's words."""
         return []
 
     def state(self) -> dict[str, Any]:

@@ -57,7 +57,7 @@ def run_header(
         lines.append(f"differs from the paper's recipe in: {differences}")
     all_departures = [*departures, *(["the backbone works in bfloat16"] if machine.precision == "bf16" else [])]
     if all_departures:
-        lines.append('departs from the published code (README.md, "Closest to the published run"):')
+        lines.append('departs from the published code (docs/reproduce.md, "Closest to the published run"):')
         lines += [f"  {text}" for text in all_departures]
     lines.append("configuration:")
     for topic in fields(recipe):
