@@ -4,7 +4,7 @@
     python -m benchmarks.revisions --before ../before
 
 Each round runs labels, mining, metrics and step in one copy, then in the other, every second round the other way round
-(step needs data/demo in both). A figure's ratio is this copy's fastest time over the older copy's. With this very copy
+(step needs data/demo in both). A figure's ratio is this copy's median over the older copy's. With this very copy
 as `--before`, the ratios say how far from 1 this machine alone brings them.
 """
 
@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from statistics import median
 
 from benchmarks.machine import benchmark_parser, write_result
 from tokenmatcher.cli import run
@@ -75,9 +76,9 @@ def main():
     for number in range(given.rounds):
         order = list(copies) if number % 2 == 0 else list(copies)[::-1]
         rounds.append({name: figures(copies[name]) for name in order})
-    best = {name: {figure: min(r[name][figure] for r in rounds) for figure in FIGURES} for name in copies}
-    ratios = {figure: best["now"][figure] / best["before"][figure] for figure in FIGURES}
-    rows = [[f, f"{best['before'][f]:.4g}", f"{best['now'][f]:.4g}", f"{ratios[f]:.2f}"] for f in FIGURES]
+    middle = {name: {figure: median(r[name][figure] for r in rounds) for figure in FIGURES} for name in copies}
+    ratios = {figure: middle["now"][figure] / middle["before"][figure] for figure in FIGURES}
+    rows = [[f, f"{middle['before'][f]:.4g}", f"{middle['now'][f]:.4g}", f"{ratios[f]:.2f}"] for f in FIGURES]
     print(table(["", *copies, "ratio"], rows))
     revisions = {name: revision(copy) for name, copy in copies.items()}
     write_result(given.out, "revisions", {"revisions": revisions, "rounds": rounds, "ratios": ratios})
