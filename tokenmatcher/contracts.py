@@ -160,11 +160,13 @@ class ClusterMatch:
     fused: (P, 2) int64 pairs (a, b) of clusters of the modality `larger` that are one person split in two, in an order
         that homogeneous fusion reads as "a is pulled to b" in even epochs and the other way in odd ones.
     facts: what the matcher has to say, for the log.
+    notes: the same in words, of what is unlike the usual.
     """
 
     partner: Mapping[Modality, np.ndarray]
     fused: np.ndarray = field(default_factory=lambda: np.empty((0, 2), dtype=np.int64))
     facts: Mapping[str, float] = field(default_factory=dict)
+    notes: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         require(set(self.partner) == set(Modality), "a match is of both modalities")

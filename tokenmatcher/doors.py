@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 
 
 METHODS = {"tokenmatcher": ("tokenmatcher.methods.tokenmatcher", "TokenMatcher")}
-MATCHERS = {"greedy": "tokenmatcher.mining.matchers.greedy"}
+MATCHERS = {
+    name: f"tokenmatcher.mining.matchers.{name}"
+    for name in ("greedy", "hungarian", "counts", "ranking", "mutual", "sinkhorn")
+}
 PREFIX = "tokenmatcher_file_"  # of the modules made from files
 
 

@@ -77,6 +77,7 @@ def notes_on_targets(targets: JointTargets) -> list[str]:
     if targets.match.facts.get("raised"):
         raised = targets.match.facts["capacity"]
         notes.append(f"matching's capacity raised to {raised}: one modality has that many times the other's clusters")
+    notes += targets.match.notes
     if not len(targets.match.fused):
         notes.append("no clusters share a match: nothing is fused")
     return notes

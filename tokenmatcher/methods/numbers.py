@@ -18,6 +18,8 @@ class MiningConfig:
     neighbour_ratio: float = number(0.9, "a candidate's similarity must exceed this share of the row's largest [P]")
     votes: int = number(4, "class tokens that must agree on a neighbour; SYSU 4 of 4, RegDB 6 of 6 [P]")
     match_capacity: int = number(2, "clusters that one cluster of the other modality may be matched to, lambda [P]")
+    match_threshold: float = number(0.5, "matcher counts: cosine from which two images are alike [C, of ADCA]")
+    match_ranked: int = number(20, "matcher ranking: places of an image's list that are looked at [C, of SDCL]")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +79,7 @@ class TokenMatcherRecipe(Recipe):
             (len(camera.camera_eps) >= 1, "{camera_eps} needs a value"),
             (0 < self.mining.neighbour_ratio < 1, "{neighbour_ratio} must lie between 0 and 1"),
             (1 <= self.mining.votes <= self.model.num_tokens, "{votes} must lie in 1..num-tokens"),
+            (self.mining.match_threshold <= 1, "{match_threshold} must lie in 0..1"),
             (losses.temperature > 0, "{temperature} must be positive"),
             (
                 all(0 <= m < 1 for m in (losses.momentum, losses.mixed_momentum, losses.fusion_momentum)),

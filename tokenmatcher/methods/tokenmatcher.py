@@ -230,7 +230,16 @@ def joint_targets(
     """
     team, config, num_tokens = machine.team, recipe.mining, recipe.model.num_tokens
     own = contrast_targets(features, labels, team)
-    match = team.decide(lambda: matcher(Clusters(features, labels, own.centroids, num_tokens, config.match_capacity)))
+    clusters = Clusters(
+        features,
+        labels,
+        own.centroids,
+        num_tokens,
+        capacity=config.match_capacity,
+        threshold=config.match_threshold,
+        ranked=config.match_ranked,
+    )
+    match = team.decide(lambda: matcher(clusters))
     neighbours = {}
     for anchor in Modality:
         for target in Modality:

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from tokenmatcher.contracts import ClusterMatch, Modality, integers, require
-from tokenmatcher.mining.matchers.base import Clusters
+from tokenmatcher.mining.matchers.base import Clusters, nobody
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,8 +151,11 @@ def match_clusters(visible: torch.Tensor, infrared: torch.Tensor, *, capacity: i
 
 
 def match(clusters: Clusters) -> ClusterMatch:
-    """The matcher `greedy`; its capacity is the recipe's `match_capacity`."""
+    """The matcher `greedy`; its capacity is the recipe's `match_capacity`. Without clusters in one modality nobody has
+    a partner."""
     visible, infrared = clusters.centroids[Modality.VISIBLE], clusters.centroids[Modality.INFRARED]
+    if not (len(visible) and len(infrared)):
+        return nobody(len(visible), len(infrared))
     return match_clusters(visible, infrared, capacity=clusters.capacity).match(clusters.capacity)
 
 
