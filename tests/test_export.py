@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -11,6 +12,8 @@ from runs import CAMERA, SMALL, refused
 from scripts import ENVIRONMENT, ROOT, call
 
 from tokenmatcher import TokenMatcher
+from tokenmatcher.commands import export
+from tokenmatcher.errors import UserError
 
 pytestmark = pytest.mark.slow
 
@@ -113,6 +116,13 @@ def test_calibration_by_pseudo_labels(trained, sysu, tmp_path):
     )  # fmt: skip
     assert "pseudo labels" in done.stdout and "better than they are" in done.stdout
     assert json.loads(path.read_text())["source"] == "pseudo labels of the training images"
+
+
+def test_packages_that_are_missing_are_named(trained, tmp_path, monkeypatch):
+    monkeypatch.setattr(export, "find_spec", lambda name: None if name.startswith("onnx") else find_spec(name))
+    with pytest.raises(UserError, match="onnx: needs the packages onnx, onnxscript, onnxruntime"):
+        export.main(["--checkpoint", str(trained), "--format", "onnx", "-o", str(tmp_path / "out")])
+    assert not list(tmp_path.iterdir())
 
 
 def test_bad_input_is_told_in_one_line(trained, sysu, tmp_path):

@@ -48,9 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = parser().parse_args(arguments)
     if missing := [name for name in NEEDED[given.format] if find_spec(name) is None]:
         raise SettingError(
-            '{format} {asked}: needs {missing}; pip install "tokenmatcher[export]"',
-            asked=given.format,
-            missing=", ".join(missing),
+            "{format} {asked}: needs the packages {missing}", asked=given.format, missing=", ".join(missing)
         )
     if given.output.exists() and not given.output.is_dir():
         raise SettingError("{output} {path}: is no folder", path=given.output)
