@@ -14,6 +14,7 @@ from scripts import ENVIRONMENT, ROOT, call
 from tokenmatcher import TokenMatcher
 from tokenmatcher.commands import export
 from tokenmatcher.errors import UserError
+from tokenmatcher.models.digest import digest_of
 
 pytestmark = pytest.mark.slow
 
@@ -128,12 +129,19 @@ def test_packages_that_are_missing_are_named(trained, tmp_path, monkeypatch):
 def test_bad_input_is_told_in_one_line(trained, sysu, tmp_path):
     out = tmp_path / "out"
     (tmp_path / "file").write_text("")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/README.md").write_text("my own words")
     export = ["-m", "tokenmatcher", "export", "--format", "onnx"]
     for words, message in (
         ([*export, "--checkpoint", tmp_path / "no.pt", "-o", out], "no.pt: no such file"),
         ([*export, "--checkpoint", tmp_path / "file", "-o", out], "file: not a PyTorch file"),
         ([*export, "--checkpoint", trained, "-o", tmp_path / "file"], "is no folder"),
         (["-m", "tokenmatcher", "export", "--checkpoint", trained, "-o", out], "--format"),
+        ([*export, "--checkpoint", trained, "-o", tmp_path / "mine"], "its README.md is no model card"),
+        (
+            [*export, "--checkpoint", trained, "-o", out, "--format", "safetensors", "--no-mirror"],
+            "--no-mirror are for",
+        ),
         (["-m", "tokenmatcher", "calibrate", "--checkpoint", trained, "--data-dir", tmp_path], str(tmp_path)),
         (["-m", "tokenmatcher", "calibrate", "--checkpoint", trained, "--false-accept", 2], "--false-accept"),
         (["-m", "tokenmatcher", "calibrate", "--checkpoint", trained, "--images", 1], "--images must be at least 2"),
@@ -142,6 +150,13 @@ def test_bad_input_is_told_in_one_line(trained, sysu, tmp_path):
     ):
         assert message in refused(*words)
     assert not out.exists()
+    assert (tmp_path / "mine/README.md").read_text() == "my own words"
+    content = torch.load(trained, weights_only=True)
+    content |= {"dataset": "regdb", "trial": 2}
+    content["digest"] = digest_of(content)
+    torch.save(content, tmp_path / "regdb.pt")
+    other = ["-m", "tokenmatcher", "calibrate", "--checkpoint", tmp_path / "regdb.pt", "--trial", 3]
+    assert "trained on trial 2" in refused(*other), "as the test refuses it"
     damaged = tmp_path / "last.pt"
     damaged.write_bytes(trained.read_bytes())
     content = torch.load(damaged, weights_only=True)

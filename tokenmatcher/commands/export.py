@@ -27,8 +27,7 @@ def parser() -> Parser:
     made.add_argument(
         "--input",
         choices=("uint8", "float"),
-        default="uint8",
-        help="pixels that a graph takes: 0..255, or float of 0..1 (default %(default)s)",
+        help="pixels that a graph takes: 0..255, or float of 0..1 (default uint8)",
     )
     made.add_argument(
         "--no-mirror",
@@ -50,6 +49,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         raise SettingError(
             "{format} {asked}: needs the packages {missing}", asked=given.format, missing=", ".join(missing)
         )
+    if given.format == "safetensors" and (given.input or given.no_mirror):
+        raise SettingError("{input} and {no_mirror} are for graphs, {format} safetensors is none")
+    given.input = given.input or "uint8"
     if given.output.exists() and not given.output.is_dir():
         raise SettingError("{output} {path}: is no folder", path=given.output)
 

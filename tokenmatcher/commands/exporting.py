@@ -11,7 +11,7 @@ from typing import Any
 
 from tokenmatcher.contracts import Modality
 from tokenmatcher.evaluation.calibration import Calibration, file_beside
-from tokenmatcher.export.card import Exported, facts, model_card
+from tokenmatcher.export.card import NAME, Exported, check_place, facts, model_card
 from tokenmatcher.export.graphs import write_onnx, write_torch
 from tokenmatcher.models.backbone import TokenViT
 from tokenmatcher.models.digest import digest_of
@@ -29,6 +29,7 @@ def export(given: argparse.Namespace) -> None:
     Raises:
         UserError: the checkpoint is not as it should be.
     """
+    check_place(given.output)
     content = load_file(given.checkpoint)
     network, report = build_model(content, source=str(given.checkpoint))
     print(report)
@@ -44,7 +45,7 @@ def export(given: argparse.Namespace) -> None:
         else:
             exported = _graphs(folder, network, facts(network, content, weights), given)
         card = model_card(network, content, exported, weights=weights, licence=given.license, calibration=calibration)
-        (folder / "README.md").write_text(card, encoding="utf-8")
+        (folder / NAME).write_text(card, encoding="utf-8")
         for path in sorted(folder.iterdir()):
             path.replace(given.output / path.name)
             print(f"written: {given.output / path.name}")

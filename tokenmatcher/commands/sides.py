@@ -6,7 +6,7 @@ Legend: N pictures of a modality, T tokens, D token width.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from tokenmatcher.commands.testing import trial_of
 from tokenmatcher.contracts import NO_PARTNER, OUTLIER, UNKNOWN, ImageRecord, Modality
 from tokenmatcher.datasets import DATASETS, find_dataset
 from tokenmatcher.datasets.base import Dataset
@@ -33,7 +34,6 @@ from tokenmatcher.models.embedder import Embedder, extract
 from tokenmatcher.recipe import Recipe, common_recipe
 
 Records = Mapping[Modality, Sequence[ImageRecord]]
-Embed = Callable[[Modality, Sequence[ImageRecord]], Tensor]
 Cameras = frozenset[tuple[int, int]]
 
 
@@ -55,7 +55,10 @@ def sides_of(given: argparse.Namespace, content: Mapping[str, Any], network: Tok
     """
     dataset = _dataset(given, content)
     data_dir = given.data_dir or dataset.default_dir
-    trial = dataset.check_trial(content.get("trial") if given.trial is None else given.trial)
+    if dataset.trials is None:
+        trial = dataset.check_trial(given.trial)
+    else:
+        trial = trial_of(given.checkpoint, content, given.trial, dataset)
     machine = Machine.chosen(given.device, "fp32", progress=not given.no_progress)
     network, random = network.to(machine.device), np.random.default_rng(given.seed)
 
@@ -80,7 +83,10 @@ def sides_of(given: argparse.Namespace, content: Mapping[str, Any], network: Tok
         features = {m: embed(m, of) for m, of in drawn.items()}
         return Measured(_sides(features, people, drawn), f"identities of the {kind} images", True, same_place)
     features = {m: embed(m, of) for m, of in records.items()}
-    people = people_by_clusters(features, _recipe(given, content), machine)
+    try:
+        people = people_by_clusters(features, _recipe(given, content), machine)
+    except SettingError:  # its advice is for a run that is trained
+        raise UserError(f"{given.checkpoint}: nobody knows who is on the pictures, and they do not cluster") from None
     rows = {m: np.flatnonzero(of != OUTLIER) for m, of in people.items()}
     rows = {m: of[_drawn(len(of), given.images, random)] for m, of in rows.items()}
     return Measured(

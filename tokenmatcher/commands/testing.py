@@ -39,7 +39,7 @@ def test(given: argparse.Namespace, dataset: Dataset) -> None:
     by_trial: dict[int, Scores] = {}
     for path in _checkpoints(given.resume, given.weights, dataset.trials):
         network, content = _load(path, dataset)
-        trial = _trial_of(path, content, given.trial, dataset)
+        trial = trial_of(path, content, given.trial, dataset)
         if trial in by_trial:
             raise UserError(f"{path}: a second model of trial {trial}")
         benchmark = dataset.benchmark(given.data_dir, trial, options)
@@ -119,7 +119,7 @@ def _checkpoints(path: Path, weights: str | None, trials: range) -> list[Path]:
     return found
 
 
-def _trial_of(path: Path, content: dict[str, Any], asked: int | None, dataset: Dataset) -> int:
+def trial_of(path: Path, content: dict[str, Any], asked: int | None, dataset: Dataset) -> int:
     """The split that the model was trained on; another one holds people that it has seen.
 
     Raises:

@@ -11,12 +11,29 @@ from typing import Any
 import torch
 
 from tokenmatcher.datasets import DATASETS
+from tokenmatcher.errors import SettingError
 from tokenmatcher.evaluation.calibration import Calibration
 from tokenmatcher.evaluation.evaluate import TEST_INTERPOLATION
+from tokenmatcher.evaluation.threshold import CERTAINTY
 from tokenmatcher.images.augment import IMAGENET_MEAN, IMAGENET_STD
 from tokenmatcher.models.backbone import TokenViT
 from tokenmatcher.report.tables import METRICS
 from tokenmatcher.version import __version__
+
+NAME, MARK = "README.md", "# TokenMatcher, trained on "
+
+
+def check_place(folder: Path) -> None:
+    """A card takes the place of a former card alone.
+
+    Raises:
+        SettingError: the folder holds a README.md that is none.
+    """
+    path = folder / NAME
+    if path.exists() and MARK not in path.read_text(encoding="utf-8", errors="replace"):
+        raise SettingError(
+            "{output} {folder}: its {name} is no model card; choose another folder", folder=folder, name=NAME
+        )
 
 
 @dataclass(frozen=True)
@@ -74,7 +91,7 @@ def model_card(
         "pipeline_tag: image-feature-extraction",
         "---",
         "",
-        f"# TokenMatcher, trained on {title}" + ("" if trial is None else f", trial {trial}"),
+        f"{MARK}{title}" + ("" if trial is None else f", trial {trial}"),
         "",
         "Visible and infrared pictures of people to features: of one person they point the same way.",
         "",
@@ -157,7 +174,7 @@ def _thresholds(calibration: Calibration | None) -> list[str]:
     return [
         f"Two pictures are taken for one person from this similarity on; measured with {calibration.source}.",
         "",
-        "| pair | false accepts | threshold (95 %) | true accepts |",
+        f"| pair | false accepts | threshold ({CERTAINTY:.0%}) | true accepts |",
         "|---|---|---|---|",
         *rows,
     ]
