@@ -119,7 +119,7 @@ def _checkpoints(path: Path, weights: str | None, trials: range) -> list[Path]:
     return found
 
 
-def trial_of(path: Path, content: dict[str, Any], asked: int | None, dataset: Dataset) -> int:
+def trial_of(path: Path, content: Mapping[str, Any], asked: int | None, dataset: Dataset) -> int:
     """The split that the model was trained on; another one holds people that it has seen.
 
     Raises:
