@@ -21,7 +21,7 @@ def parser() -> Parser:
         choices=tuple(NEEDED),
         required=True,
         help="onnx, torch (torch.export): a graph for each modality, pixels to unit feature; safetensors: the weights, "
-        "which test, search and training read again",
+        "which test, calibrate and --pretrained-path read",
     )
     made.add_argument("--output", "-o", type=Path, required=True, metavar="FOLDER", help="folder for the files")
     made.add_argument(
