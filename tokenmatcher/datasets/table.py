@@ -15,10 +15,12 @@ Lines that begin with # are comments; two of them say how to test:
 from __future__ import annotations
 
 import csv
+import gc
 import io
 import os
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -182,6 +184,19 @@ class Table(Dataset):
         return found + note_on_duplicates(self.rows.records, self.path.parent, progress=progress)
 
 
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Python's collector looks through all rows again and again as they grow: half of the time for a million."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
+@_no_collection()
 def read_table(path: Path) -> Rows:
     """The rows of a CSV file; see this file's head.
 
@@ -195,28 +210,31 @@ def read_table(path: Path) -> Rows:
     here: dict[str, set[str]] = {}
     names: dict[str, set[str]] = {"camera": set(), "identity": set()}
     seen: set[str] = set()
-    for line, row in _lines(path, options):
-        where = f"{path}, line {line}"
-        entry, modality, split = row["path"], row["modality"].lower(), row["split"].lower() or "train"
+    modalities = {m.value: m for m in Modality}
+    for line, (entry, camera, kind, identity, split) in _lines(path, options):
+        kind, split = kind.lower(), split.lower() or "train"
         if not entry or leaves_root(entry):
-            raise UserError(f"{where}: {entry[:80]!r} is not a path inside the table's folder")
-        if entry in seen:
-            raise UserError(f"{where}: {entry[:80]!r} stands there twice")
-        seen.add(entry)
-        if modality not in (Modality.VISIBLE.value, Modality.INFRARED.value):
-            raise UserError(f"{where}: modality {modality[:40]!r} is neither visible nor infrared")
-        if split not in SPLITS:
-            raise UserError(f"{where}: split {split[:40]!r} is none of {', '.join(SPLITS)}")
-        if not row["camera"]:
-            raise UserError(f"{where}: no camera")
-        if split != "train" and not row["identity"]:
-            raise UserError(f"{where}: a {split} image without identity cannot be scored")
-        if not _is_there(folder, entry, here):
-            raise UserError(f"{where}: no such image: {folder / entry}")
-        names["camera"].add(row["camera"])
-        if row["identity"]:
-            names["identity"].add(row["identity"])
-        found.append((entry, modality, split, row["camera"], row["identity"]))
+            wrong = f"{entry[:80]!r} is not a path inside the table's folder"
+        elif entry in seen:
+            wrong = f"{entry[:80]!r} stands there twice"
+        elif kind not in modalities:
+            wrong = f"modality {kind[:40]!r} is neither visible nor infrared"
+        elif split not in SPLITS:
+            wrong = f"split {split[:40]!r} is none of {', '.join(SPLITS)}"
+        elif not camera:
+            wrong = "no camera"
+        elif not identity and split != "train":
+            wrong = f"a {split} image without identity cannot be scored"
+        elif not _is_there(folder, entry, here):
+            wrong = f"no such image: {folder / entry}"
+        else:
+            seen.add(entry)
+            names["camera"].add(camera)
+            if identity:
+                names["identity"].add(identity)
+            found.append((entry, modalities[kind], split, camera, identity))
+            continue
+        raise UserError(f"{path}, line {line}: {wrong}")
     if not found:
         raise UserError(f"{path}: holds no image")
     order = {kind: sorted(known, key=_natural) for kind, known in names.items()}
@@ -226,7 +244,7 @@ def read_table(path: Path) -> Rows:
         records[split].append(
             ImageRecord(
                 folder / entry,
-                Modality(modality),
+                modality,
                 number["camera"][camera],
                 number["identity"][identity] if identity else UNKNOWN,
             )
@@ -234,14 +252,15 @@ def read_table(path: Path) -> Rows:
     return Rows(records, tuple(order["camera"]), tuple(order["identity"]), options)
 
 
-def _lines(path: Path, options: dict[str, str]) -> Iterator[tuple[int, dict[str, str]]]:
-    """Number and cells of every row; what comments say is put into `options`."""
+def _lines(path: Path, options: dict[str, str]) -> Iterator[tuple[int, tuple[str, ...]]]:
+    """Number of every row and its cells in the order of NEEDED and MORE, "" for what is absent; what comments say is
+    put into `options`."""
     text = read_text(path)
     if "\0" in text:
         raise UserError(f"{path} is not text")
     reader = csv.reader(io.StringIO(text, newline=""), strict=True, skipinitialspace=True)
     head: list[str] | None = None
-    empty = dict.fromkeys((*NEEDED, *MORE), "")
+    places: list[int] = []
     try:
         for cells in reader:
             if not cells or not "".join(cells).strip():
@@ -250,11 +269,13 @@ def _lines(path: Path, options: dict[str, str]) -> Iterator[tuple[int, dict[str,
                 _comment(",".join(cells).lstrip("# "), options, f"{path}, line {reader.line_num}")
             elif head is None:
                 head = _head(cells, path)
+                places = [head.index(name) if name in head else len(head) for name in (*NEEDED, *MORE)]
             elif len(cells) > len(head):
                 raise UserError(f"{path}, line {reader.line_num}: {len(cells)} cells under {len(head)} columns")
             else:
-                row = {**empty, **dict(zip(head, map(str.strip, cells), strict=False))}
-                if len(row["camera"]) > LONGEST or len(row["identity"]) > LONGEST:
+                cells += [""] * (len(head) + 1 - len(cells))  # the last stands for absent columns
+                row = tuple([cells[place].strip() for place in places])
+                if len(row[1]) > LONGEST or len(row[3]) > LONGEST:
                     raise UserError(
                         f"{path}, line {reader.line_num}: a camera or identity of more than {LONGEST} letters"
                     )
