@@ -166,7 +166,7 @@ def steps(dataset, stage, precision, recompute, device):
     def work():
         sets, labels = pictures(dataset, recipe, random, device)
         model = TokenViT(recipe.model).to(device).train()
-        model.vit.set_grad_checkpointing(recompute)
+        model.set_recompute(recompute)
         objective = objective_of(stage, recipe, labels, random, device)
         optimizer = make_optimizer(model, recipe.schedule)
         set_learning_rate(optimizer, recipe.schedule.lr[0])

@@ -40,7 +40,7 @@ def throughput(device, steps, rate, warm=5):
     result = {}
     for name, (precision, compiled, recomputed) in WAYS.items():
         work = (PaperSteps if device.type == "cuda" else DemoSteps)(steps + warm, device=device)
-        work.model.vit.set_grad_checkpointing(recomputed)
+        work.model.set_recompute(recomputed)
         if compiled:
             work.model.compile()
         if device.type == "cuda":

@@ -11,7 +11,7 @@ from trees import clear_sysu_tree
 
 from tokenmatcher.distributed import ALONE, Team
 from tokenmatcher.models.backbone import TokenViT
-from tokenmatcher.models.weights import to_pretrained_layout
+from tokenmatcher.models.vit_start import to_pretrained_layout
 
 FLAGS = {
     "preset": "demo", "device": "cpu", "height": 32, "width": 16, "patch-size": 8, "embed-dim": 16, "depth": 1,

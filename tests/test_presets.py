@@ -55,7 +55,7 @@ def attributes(tree):
 def test_every_field_is_read_somewhere():
     read = set()
     for path in PACKAGE.rglob("*.py"):
-        if path.name not in ("recipe.py", "numbers.py", "presets.py", "cli.py", "header.py"):
+        if path.name not in ("recipe.py", "numbers.py", "cli.py", "header.py") and path.parent.name != "presets":
             read |= attributes(ast.parse(path.read_text()))
     for node in ast.walk(ast.parse((PACKAGE / "recipe.py").read_text())):
         if isinstance(node, ast.FunctionDef) and node.name == "people":  # DataConfig's, which others call

@@ -19,7 +19,7 @@ from tokenmatcher.contracts import Modality
 from tokenmatcher.evaluation.evaluate import TEST_INTERPOLATION
 from tokenmatcher.images.anything import Picture, as_pixels, each_picture
 from tokenmatcher.machine import choose_device, to_device
-from tokenmatcher.models.backbone import TokenViT
+from tokenmatcher.models.base import Network
 from tokenmatcher.models.embedder import Embedder
 from tokenmatcher.models.weights import load_model
 from tokenmatcher.recipe import ModelConfig
@@ -53,7 +53,7 @@ class TokenMatcher:
         note: where its weights came from.
     """
 
-    def __init__(self, network: TokenViT, *, device: str = "auto", note: str = "") -> None:
+    def __init__(self, network: Network, *, device: str = "auto", note: str = "") -> None:
         self.device, self.note = choose_device(device), note
         self.network = network.eval().to(self.device)
 

@@ -17,6 +17,7 @@ from tokenmatcher.contracts import Modality
 from tokenmatcher.errors import SettingError, UserError
 
 MOST = 1e6  # of any number; infinity and nan are none
+NETWORKS = ("token_vit",)  # see `tokenmatcher.models.networks`
 
 R = TypeVar("R", bound="Recipe")
 
@@ -46,6 +47,11 @@ def number(
 class ModelConfig:
     """network"""
 
+    network: str = number(
+        "token_vit",
+        "token_vit: ViT with several class tokens, TokenMatcher's",
+        choices=NETWORKS,
+    )
     height: int = number(384, "image height, pixels [P]")
     width: int = number(128, "image width, pixels [P]")
     patch_size: int = number(16, "patch side, pixels [P]")
@@ -123,13 +129,25 @@ class ClusterConfig:
 class ScheduleConfig:
     """schedule of stage 1 and stage 2"""
 
-    optimizer: str = number("sgd", "optimiser [C]", choices=("sgd", "adamw"))
+    optimizer: str = number(
+        "sgd",
+        "optimiser; adam adds the weight decay to the gradient, adamw takes it off the weights [C]",
+        choices=("sgd", "adam", "adamw"),
+    )
     sgd_momentum: float = number(0.9, "momentum of SGD [C]")
     weight_decay: float = number(5e-4, "weight decay [C]")
     epochs: tuple[int, int] = number((50, 50), "epochs of stage 1 and stage 2; RegDB 35 [P]")
     iters: tuple[int, int] = number((200, 200), "steps an epoch; RegDB 100 [C]")
     lr: tuple[float, float] = number((3.5e-4, 3.5e-5), "learning rate at the start; RegDB 3.5e-5 in both stages [P]")
     lr_min: tuple[float, float] = number((1e-6, 1e-7), "learning rate at the cosine's end; RegDB 1e-7 in both [C]")
+    decay: str = number(
+        "cosine", "how the learning rate falls; steps: at --decay-epochs [C]", choices=("cosine", "steps")
+    )
+    decay_epochs: tuple[int, ...] = number(
+        (20, 40),
+        "--decay steps: epochs, from 0, from which on the rate is a tenth of what it was [C]",
+        any_length=True,
+    )
     stage2_start: str = number(
         "last",
         "stage 1 weights that stage 2 starts from; best was chosen on the test set [D]",
@@ -161,16 +179,7 @@ class Recipe:
         """What must hold between numbers, and the message where it does not; `{name}` stands for a number's name."""
         model, data, clusters, schedule = self.model, self.data, self.clusters, self.schedule
         return [
-            (model.height % model.patch_size == 0, "{height} must be a multiple of {patch_size}"),
-            (model.width % model.patch_size == 0, "{width} must be a multiple of {patch_size}"),
-            (
-                model.patch_size % 2 == 0 and model.patch_size >= 2,
-                "{patch_size} must be even: the stem halves the image",
-            ),
-            (model.embed_dim % model.num_heads == 0, "{embed_dim} must be a multiple of {num_heads}"),
-            (model.stem_channels % 2 == 0, "{stem_channels} must be even: half of them are instance-normalised"),
-            (model.num_tokens >= 2, "{num_tokens} must be at least 2"),
-            (0 <= model.drop_path < 1, "{drop_path} must lie in [0, 1)"),
+            *network_rules(model),
             (data.num_instances >= 2, "{num_instances} must be at least 2"),
             (
                 data.batch_size % (2 * data.num_instances) == 0 and data.batch_size > 0,
@@ -205,14 +214,15 @@ class Recipe:
             raise UserError(f"configuration: there is no group {', '.join(unknown)}")
         groups: dict[str, Any] = {}
         for group in fields(cls):
-            kind: Any = group.default_factory
+            make: Any = group.default_factory
+            default = make()
             given = values.get(group.name, {})
             if not isinstance(given, dict):
                 raise UserError(f"configuration: group {group.name!r} is no dictionary")
-            if unknown := sorted(map(str, given.keys() - {leaf.name for leaf in fields(kind)})):
+            if unknown := sorted(map(str, given.keys() - {leaf.name for leaf in fields(default)})):
                 raise UserError(f"configuration: group {group.name!r} has no {', '.join(unknown)}")
             given = {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
-            groups[group.name] = kind(**{**_formerly(kind, given), **given})
+            groups[group.name] = replace(default, **{**_formerly(default, given), **given})
         try:
             return cls(**groups)
         except (TypeError, ValueError, ArithmeticError, LookupError) as error:
@@ -255,6 +265,27 @@ class Recipe:
         }
 
 
+Presets = dict[str, dict[str, Recipe]]
+"""A method's recipes by data set and name."""
+
+
+def network_rules(model: ModelConfig) -> list[tuple[bool, str]]:
+    """What must hold between the numbers of a network, as `Recipe.rules`. A configuration holds the numbers of all
+    networks; these are of those that its own reads."""
+    vit = [
+        (model.height % model.patch_size == 0, "{height} must be a multiple of {patch_size}"),
+        (model.width % model.patch_size == 0, "{width} must be a multiple of {patch_size}"),
+        (
+            model.patch_size % 2 == 0 and model.patch_size >= 2,
+            "{patch_size} must be even: the stem halves the image",
+        ),
+        (model.embed_dim % model.num_heads == 0, "{embed_dim} must be a multiple of {num_heads}"),
+        (model.stem_channels % 2 == 0, "{stem_channels} must be even: half of them are instance-normalised"),
+        (0 <= model.drop_path < 1, "{drop_path} must lie in [0, 1)"),
+    ]
+    return {"token_vit": [*vit, (model.num_tokens >= 2, "{num_tokens} must be at least 2")]}[model.network]
+
+
 def network_config(values: Any) -> ModelConfig:
     """The network of any method's stored configuration.
 
@@ -277,7 +308,7 @@ def common_recipe(values: Any) -> Recipe:
     return Recipe.from_dict({name: group for name, group in dict(values).items() if name in names})
 
 
-def _formerly(kind: type, given: dict[str, Any]) -> dict[str, Any]:
+def _formerly(kind: Any, given: dict[str, Any]) -> dict[str, Any]:
     """The leaves of a group that `given` was written without and that did not mean their default then."""
     return {
         leaf.name: leaf.metadata["formerly"](given)

@@ -13,7 +13,8 @@ from tokenmatcher.contracts import Modality
 from tokenmatcher.errors import UserError
 from tokenmatcher.models.backbone import TokenViT
 from tokenmatcher.models.digest import DIGEST, digest_of
-from tokenmatcher.models.weights import load_model, to_pretrained_layout
+from tokenmatcher.models.vit_start import to_pretrained_layout
+from tokenmatcher.models.weights import load_model
 from tokenmatcher.training import checkpoint
 from tokenmatcher.training.resuming import take_up
 

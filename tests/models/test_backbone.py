@@ -16,7 +16,8 @@ from torch import Tensor, nn
 
 from tokenmatcher.machine import Machine
 from tokenmatcher.models.backbone import StochasticDepth, TokenViT
-from tokenmatcher.models.weights import Layout, build_model
+from tokenmatcher.models.source import Layout
+from tokenmatcher.models.weights import build_model
 from tokenmatcher.recipe import ModelConfig
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -271,7 +272,7 @@ def test_recomputing_changes_nothing() -> None:
     model, images = TokenViT(replace(SMALL, depth=3, drop_path=0.6)).train(), torch.randn(4, 3, 32, 16)
     draws = torch.rand(4, 8)
     plain = gradients(model, images, draws)
-    model.vit.set_grad_checkpointing(True)
+    model.set_recompute(True)
     again = gradients(model, images, draws)
     assert plain.keys() == again.keys()
     for name, values in plain.items():

@@ -7,7 +7,8 @@ from tokenmatcher import TokenViT
 from tokenmatcher.errors import UserError
 from tokenmatcher.models.files import load_file
 from tokenmatcher.models.tensors import tensor_bytes
-from tokenmatcher.models.weights import build_model, load_model, to_pretrained_layout
+from tokenmatcher.models.vit_start import to_pretrained_layout
+from tokenmatcher.models.weights import build_model, load_model
 
 CONTENT = {
     "format": "tokenmatcher", "version": 2, "method": "tokenmatcher", "dataset": "regdb", "trial": 3,

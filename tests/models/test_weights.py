@@ -15,7 +15,9 @@ from torch import Tensor
 from tokenmatcher.errors import UserError
 from tokenmatcher.models.backbone import TokenViT
 from tokenmatcher.models.digest import digest_of
-from tokenmatcher.models.weights import Layout, build_model, load_model, to_pretrained_layout
+from tokenmatcher.models.source import Layout
+from tokenmatcher.models.vit_start import to_pretrained_layout
+from tokenmatcher.models.weights import build_model, load_model
 from tokenmatcher.presets import PAPER_SYSU
 from tokenmatcher.recipe import ModelConfig
 

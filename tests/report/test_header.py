@@ -63,11 +63,13 @@ def test_the_header_says_both(tmp_path):
             matcher="greedy",
             seed=5,
             paper=paper,
+            published="rank-1 1.23",
             departures=departs,
         )
 
     lines = header(paper.override({"bn_groups": 1}), "bf16").splitlines()
     assert "seed 5, backbone in bf16" in lines[0]
+    assert "published, of the authors' figures: rank-1 1.23" in lines
     assert "differs from the paper's recipe in: bn_groups 1 instead of 4" in lines
     assert 'departs from the published code (docs/reproduce.md, "Closest to the published run"):' in lines
     assert "## Closest to the published run" in DOC

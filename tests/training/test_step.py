@@ -16,6 +16,7 @@ from tokenmatcher.training.step import (
     Losses,
     forward,
     make_optimizer,
+    restore_optimizer,
     set_learning_rate,
     train_step,
 )
@@ -87,3 +88,33 @@ def test_frozen_parameters_are_left_out(model):
     assert all(id(neck.bias) not in trained for neck in model.necks)
     assert optimizer.param_groups[0]["momentum"] == 0.9
     assert optimizer.param_groups[0]["weight_decay"] == 5e-4
+
+
+@pytest.mark.parametrize("kind", ["adam", "adamw"])
+def test_weight_decay_is_in_adams_gradient_and_beside_adamws(model, kind):
+    """One step from gradients of 0: Adam's step is of length lr whatever the gradient; AdamW takes lr * decay off."""
+    schedule = preset("sysu", "paper").override({"optimizer": kind, "weight_decay": 0.5}).schedule
+    optimizer = make_optimizer(model, schedule)
+    set_learning_rate(optimizer, 0.01)
+    weight = model.vit.blocks[0].attn.qkv.weight
+    before = weight.detach().clone()
+    weight.grad = torch.zeros_like(weight)
+    optimizer.step()
+    expected = before - 0.01 * (before.sign() if kind == "adam" else 0.5 * before)
+    # Adam divides by |gradient| + 1e-8, here half a weight's size.
+    torch.testing.assert_close(weight.detach(), expected, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["sgd", "adam", "adamw"])
+def test_what_an_optimiser_gathered_is_taken_up(model, kind):
+    schedule = preset("sysu", "paper").override({"optimizer": kind}).schedule
+    optimizer, again = make_optimizer(model, schedule), make_optimizer(model, schedule)
+    for parameter in optimizer.param_groups[0]["params"]:
+        parameter.grad = torch.ones_like(parameter)
+    optimizer.step()
+    restore_optimizer(again, optimizer.state_dict(), kind)
+    for one, other in zip(optimizer.state.values(), again.state.values(), strict=True):
+        assert one.keys() == other.keys()
+        assert all(torch.equal(one[name], other[name]) for name in one)
+    with pytest.raises(ValueError, match="other keys"):
+        restore_optimizer(again, optimizer.state_dict(), "adam" if kind == "sgd" else "sgd")

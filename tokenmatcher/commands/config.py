@@ -12,7 +12,9 @@ from tokenmatcher.errors import SettingError, UserError, flag
 from tokenmatcher.files import replacing
 from tokenmatcher.recipe import Recipe
 
-PRETRAINED = {"paper": Path("pretrained/vit_base_ics_cfs_lup.pth"), "demo": Path("pretrained/demo_vit.pth")}
+# Where a run starts from unless told otherwise, by network, and by preset if one has a start of its own.
+_VIT = {"": Path("pretrained/vit_base_ics_cfs_lup.pth"), "demo": Path("pretrained/demo_vit.pth")}
+PRETRAINED: dict[str, dict[str, Path]] = {"token_vit": _VIT}
 WEIGHTS = {"last": "last epoch", "best": "best on the test set"}
 
 RUN_FLAGS = (
@@ -79,6 +81,11 @@ class Config:
     def leaves(self) -> set[str]:
         """The numbers that the file names."""
         return {name for group in self.groups.values() for name in group}
+
+
+def start_of(network: str, preset: str) -> Path:
+    """The file that a network of a kind starts from."""
+    return PRETRAINED[network].get(preset, PRETRAINED[network][""])
 
 
 def write_config(folder: Path, given: argparse.Namespace, dataset: str, recipe: Recipe) -> None:

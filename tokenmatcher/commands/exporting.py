@@ -13,7 +13,7 @@ from tokenmatcher.contracts import Modality
 from tokenmatcher.evaluation.calibration import Calibration, file_beside
 from tokenmatcher.export.card import NAME, Exported, check_place, facts, model_card
 from tokenmatcher.export.graphs import write_onnx, write_torch
-from tokenmatcher.models.backbone import TokenViT
+from tokenmatcher.models.base import Network
 from tokenmatcher.models.digest import digest_of
 from tokenmatcher.models.embedder import Embedder
 from tokenmatcher.models.files import load_file
@@ -51,7 +51,7 @@ def export(given: argparse.Namespace) -> None:
             print(f"written: {given.output / path.name}")
 
 
-def _graphs(folder: Path, network: TokenViT, said: Mapping[str, str], given: argparse.Namespace) -> Exported:
+def _graphs(folder: Path, network: Network, said: Mapping[str, str], given: argparse.Namespace) -> Exported:
     suffix, write = WRITERS[given.format]
     files, difference = [], {}
     for modality in Modality:
@@ -65,7 +65,7 @@ def _graphs(folder: Path, network: TokenViT, said: Mapping[str, str], given: arg
     return Exported(given.format, files, given.input, not given.no_mirror, difference)
 
 
-def _safetensors(folder: Path, network: TokenViT, content: Mapping[str, Any]) -> Exported:
+def _safetensors(folder: Path, network: Network, content: Mapping[str, Any]) -> Exported:
     own = content if content.get("format") == FORMAT else {"recipe": {"model": asdict(network.config)}}
     path = folder / f"model{SUFFIX}"
     path.write_bytes(tensor_bytes({**own, "format": FORMAT, "version": VERSION}, network.state_dict()))

@@ -29,7 +29,7 @@ from tokenmatcher.methods.labelling import demand_clusters, label_images
 from tokenmatcher.mining.clusters import centroids
 from tokenmatcher.mining.matchers.base import Clusters
 from tokenmatcher.mining.matchers.greedy import match
-from tokenmatcher.models.backbone import TokenViT
+from tokenmatcher.models.base import Network
 from tokenmatcher.models.embedder import Embedder, extract
 from tokenmatcher.recipe import Recipe, common_recipe
 
@@ -47,7 +47,7 @@ class Measured:
     same_place: Cameras
 
 
-def sides_of(given: argparse.Namespace, content: Mapping[str, Any], network: TokenViT) -> Measured:
+def sides_of(given: argparse.Namespace, content: Mapping[str, Any], network: Network) -> Measured:
     """The test images where they are there, else the training images; drawn where there are many.
 
     Raises:
@@ -84,7 +84,7 @@ def sides_of(given: argparse.Namespace, content: Mapping[str, Any], network: Tok
         return Measured(_sides(features, people, drawn), f"identities of the {kind} images", True, same_place)
     features = {m: embed(m, of) for m, of in records.items()}
     try:
-        people = people_by_clusters(features, _recipe(given, content), machine)
+        people = people_by_clusters(features, _recipe(given, content), network.parts, machine)
     except SettingError:  # its advice is for a run that is trained
         raise UserError(f"{given.checkpoint}: nobody knows who is on the pictures, and they do not cluster") from None
     rows = {m: np.flatnonzero(of != OUTLIER) for m, of in people.items()}
@@ -102,7 +102,7 @@ def sides_of(given: argparse.Namespace, content: Mapping[str, Any], network: Tok
 
 
 def people_by_clusters(
-    features: Mapping[Modality, Tensor], recipe: Recipe, machine: Machine
+    features: Mapping[Modality, Tensor], recipe: Recipe, parts: int, machine: Machine
 ) -> dict[Modality, np.ndarray]:
     """(N,) whom each picture of (N, T*D) raw features shows: its cluster, in both modalities one number where the
     clusters are matched; OUTLIER where there is none.
@@ -114,7 +114,7 @@ def people_by_clusters(
     for m in Modality:
         demand_clusters(labels[m], m, recipe.clusters, "calibration")
     means = {m: centroids(features[m], labels[m]) for m in Modality}
-    partners = match(Clusters(features, labels, means, recipe.model.num_tokens, capacity=2))
+    partners = match(Clusters(features, labels, means, parts, capacity=2))
     larger, smaller = partners.larger, partners.larger.other
     partner = partners.partner[larger]
     own = np.where(partner != NO_PARTNER, partner, labels[smaller].num_clusters + np.arange(len(partner)))

@@ -18,7 +18,7 @@ from tokenmatcher.errors import SettingError, UserError
 from tokenmatcher.evaluation.evaluate import Evaluator
 from tokenmatcher.files import replacing
 from tokenmatcher.machine import Machine
-from tokenmatcher.models.backbone import TokenViT
+from tokenmatcher.models.base import Network
 from tokenmatcher.models.files import load_file
 from tokenmatcher.models.weights import build_model
 from tokenmatcher.report.tables import METRICS, score_table
@@ -68,7 +68,7 @@ def _mean(by_trial: Mapping[int, Scores]) -> Scores:
     }
 
 
-def _load(path: Path, dataset: Dataset) -> tuple[TokenViT, dict[str, Any]]:
+def _load(path: Path, dataset: Dataset) -> tuple[Network, dict[str, Any]]:
     content = load_file(path)
     network, report = build_model(content, source=str(path))
     print(report)
@@ -80,7 +80,7 @@ def _load(path: Path, dataset: Dataset) -> tuple[TokenViT, dict[str, Any]]:
 
 
 def _evaluate(
-    network: TokenViT, benchmark: Benchmark, given: argparse.Namespace, dataset: Dataset, suffix: str = ""
+    network: Network, benchmark: Benchmark, given: argparse.Namespace, dataset: Dataset, suffix: str = ""
 ) -> Scores:
     machine = Machine.chosen(given.device, "fp32", progress=not given.no_progress)
     evaluator = Evaluator(

@@ -7,16 +7,19 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tokenmatcher.cli import Parser, add_data_dir, add_recipe_flags, count, minutes, recipe_from, seed
-from tokenmatcher.commands.config import PRETRAINED, Config
+from tokenmatcher.commands.config import Config, start_of
 from tokenmatcher.datasets import find_dataset
 from tokenmatcher.datasets.base import Dataset
-from tokenmatcher.doors import METHODS, find_method
+from tokenmatcher.doors import MATCHERS, METHODS, find_method
 from tokenmatcher.presets import PRESETS, Presets, chosen
 
 
 def parser_for(dataset: Dataset, presets: Presets, method: str) -> Parser:
     """All flags of training by a method on a data set."""
     names = list(presets.get(dataset.preset_key, {}))
+    starts = {
+        name: start_of(recipe.model.network, name) for name, recipe in presets.get(dataset.preset_key, {}).items()
+    }
     parser = Parser(
         f"Train {method} on {dataset.title}. Sources of the numbers: [P] paper, [C] published code, [D] ours."
     )
@@ -37,9 +40,9 @@ def parser_for(dataset: Dataset, presets: Presets, method: str) -> Parser:
     )
     group.add_argument(
         "--matcher",
-        default="greedy",
         metavar="NAME|FILE.py",
-        help="which visible cluster is which infrared one: a name, or a Python file (default %(default)s)",
+        help=f"which visible cluster is which infrared one: {', '.join(MATCHERS)}, or a Python file (default the "
+        "method's own)",
     )
     group.add_argument(
         "--listener",
@@ -57,7 +60,7 @@ def parser_for(dataset: Dataset, presets: Presets, method: str) -> Parser:
     group.add_argument(
         "--pretrained-path",
         help="start: a self-supervised file, a checkpoint, or 'none' "
-        f"(default {PRETRAINED['paper']}, preset demo {PRETRAINED['demo']})",
+        f"(default {', '.join(f'preset {name} {path}' for name, path in starts.items())})",
     )
     group.add_argument("--stages", help="which of the method's to do, separated by commas (default all)")
     if dataset.trials is not None:

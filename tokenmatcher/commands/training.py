@@ -9,7 +9,7 @@ from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
-from tokenmatcher.commands.config import PRETRAINED, write_config
+from tokenmatcher.commands.config import start_of, write_config
 from tokenmatcher.contracts import Modality
 from tokenmatcher.datasets.base import Dataset
 from tokenmatcher.distributed import Team, started_team
@@ -21,7 +21,7 @@ from tokenmatcher.images.sets import ImageSet
 from tokenmatcher.listeners import Listener
 from tokenmatcher.machine import Machine, Randomness, make_deterministic
 from tokenmatcher.methods.base import Method, Stage
-from tokenmatcher.models.backbone import TokenViT
+from tokenmatcher.models.base import Network
 from tokenmatcher.models.files import load_file
 from tokenmatcher.models.norms import divides
 from tokenmatcher.models.weights import build_model
@@ -53,7 +53,11 @@ def train(
     Raises:
         UserError: anything about flags or files that is not right.
     """
-    kind, matcher = find_method(given.method), find_matcher(given.matcher)
+    kind = find_method(given.method)
+    matcher_name = given.matcher or kind.default_matcher
+    if given.matcher is not None and kind.default_matcher is None:
+        raise SettingError("{matcher} {asked}: method {name} takes none", asked=given.matcher, name=kind.name)
+    matcher = None if matcher_name is None else find_matcher(matcher_name)
     listeners = [find_listener(file) for file in given.listener]
     names = kind.stage_names(dataset)
     stages = stages_from(given.stages, names)
@@ -124,7 +128,7 @@ def train(
             signals=signals,
             save_minutes=given.save_every,
         )
-        network.vit.set_grad_checkpointing(given.recompute)
+        network.set_recompute(given.recompute)
         changed = [] if resumed is None else take_up(trainer, resumed)
         for listener in own:
             listener.on_begin(folder, trainer.records)
@@ -138,9 +142,10 @@ def train(
                     machine,
                     stages,
                     method=given.method,
-                    matcher=given.matcher,
+                    matcher=matcher_name or "none",
                     seed=given.seed,
                     paper=kind.presets[dataset.preset_key].get("paper"),
+                    published=kind.published.get(dataset.preset_key),
                     departures=[*kind.departures(recipe, dataset, matcher), *dataset.departures],
                 )
             )
@@ -200,9 +205,9 @@ def _check_batches(recipe: Recipe, team: Team, stages: Sequence[Stage]) -> None:
                 )
 
 
-def _starting_network(given: argparse.Namespace, kind: type[Method], recipe: Recipe) -> tuple[TokenViT, str]:
+def _starting_network(given: argparse.Namespace, kind: type[Method], recipe: Recipe) -> tuple[Network, str]:
     """The untrained network and a line that says where its weights come from."""
-    path = PRETRAINED.get(given.preset, PRETRAINED["paper"]) if given.pretrained_path is None else given.pretrained_path
+    path = start_of(recipe.model.network, given.preset) if given.pretrained_path is None else given.pretrained_path
     if str(path) == RANDOM_START:
         return kind.network(recipe), "starts from random weights: clusters usually collapse, see README.md"
     if not Path(path).exists():

@@ -17,7 +17,7 @@ from tokenmatcher.datasets.protocols import Benchmark, Protocol
 from tokenmatcher.evaluation.metrics import cross_modality_scores, mean_scores
 from tokenmatcher.images.sets import ImageSet
 from tokenmatcher.machine import Machine
-from tokenmatcher.models.backbone import TokenViT
+from tokenmatcher.models.base import Network
 from tokenmatcher.models.embedder import Embedder, extract
 
 TEST_INTERPOLATION = "lanczos"
@@ -56,7 +56,7 @@ class Evaluator:
             for modality, rows in self.rows.items()
         }
 
-    def features(self, network: TokenViT) -> Tensor:
+    def features(self, network: Network) -> Tensor:
         """(N, T*D) unit features of the benchmark's images, on the CPU."""
         found = {}
         for modality, images in self.sets.items():
@@ -66,7 +66,7 @@ class Evaluator:
             everything[torch.from_numpy(rows)] = found[modality]
         return everything
 
-    def __call__(self, network: TokenViT) -> dict[str, dict[str, Any]]:
+    def __call__(self, network: Network) -> dict[str, dict[str, Any]]:
         """By protocol: rank1, rank5, rank10, rank20, mAP, mINP as fractions, means over the `trials` beside them."""
         features = self.features(network)
         return {protocol.name: self._score(protocol, features) for protocol in self.benchmark.protocols}

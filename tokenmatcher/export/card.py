@@ -16,7 +16,7 @@ from tokenmatcher.evaluation.calibration import Calibration
 from tokenmatcher.evaluation.evaluate import TEST_INTERPOLATION
 from tokenmatcher.evaluation.threshold import CERTAINTY
 from tokenmatcher.images.augment import IMAGENET_MEAN, IMAGENET_STD
-from tokenmatcher.models.backbone import TokenViT
+from tokenmatcher.models.base import Network
 from tokenmatcher.report.tables import METRICS
 from tokenmatcher.version import __version__
 
@@ -51,7 +51,7 @@ class Exported:
     difference: Mapping[str, float] | None = None
 
 
-def facts(network: TokenViT, content: Mapping[str, Any], weights: str) -> dict[str, str]:
+def facts(network: Network, content: Mapping[str, Any], weights: str) -> dict[str, str]:
     """In short, for a file's own metadata."""
     config = network.config
     return {
@@ -65,7 +65,7 @@ def facts(network: TokenViT, content: Mapping[str, Any], weights: str) -> dict[s
 
 
 def model_card(
-    network: TokenViT,
+    network: Network,
     content: Mapping[str, Any],
     exported: Exported,
     *,
@@ -98,8 +98,7 @@ def model_card(
         "| | |",
         "|---|---|",
         f"| method | {content.get('method', 'tokenmatcher')}, {content.get('note', 'no note')} |",
-        f"| network | ViT, {config.depth} blocks, {config.num_tokens} class tokens of {config.embed_dim}, "
-        f"a stem for each modality; {parameters:,} parameters |",
+        f"| network | {network.description}; {parameters:,} parameters |",
         f"| picture | {config.height} x {config.width} pixels (height x width), RGB; infrared pictures with three "
         "equal channels |",
         f"| feature | {network.width} numbers" + (", of length 1 |" if exported.input else " |"),
@@ -135,7 +134,7 @@ def _row(path: Path, difference: Mapping[str, float] | None) -> str:
     )
 
 
-def _preprocessing(network: TokenViT, exported: Exported) -> list[str]:
+def _preprocessing(network: Network, exported: Exported) -> list[str]:
     config = network.config
     resize = f"Resize the picture to {config.height} x {config.width} (height x width) with Pillow's Lanczos filter"
     assert TEST_INTERPOLATION == "lanczos"

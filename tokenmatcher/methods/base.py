@@ -24,9 +24,9 @@ from tokenmatcher.images.sets import ImageSet
 from tokenmatcher.machine import Machine
 from tokenmatcher.memory import ClusterMemory
 from tokenmatcher.mining.matchers.base import Matcher
-from tokenmatcher.models.backbone import TokenViT
-from tokenmatcher.presets import Presets
-from tokenmatcher.recipe import Recipe
+from tokenmatcher.models.base import Network
+from tokenmatcher.models.networks import build_network
+from tokenmatcher.recipe import Presets, Recipe
 
 Images = Mapping[Modality, ImageSet]
 
@@ -89,6 +89,7 @@ class Stage(ABC):
             the stage before left.
         tested_by: the metric of the first protocol by which the best epoch is told; None: it is not tested.
         keeps_weights: whether what it trains is used afterwards; if not, `start` is put back.
+        keeps_optimizer: whether its optimiser starts with what that of the stage before has gathered.
         rate_setting: the number that its learning rate comes from, for advice.
     """
 
@@ -100,6 +101,7 @@ class Stage(ABC):
     start: tuple[str, str] | None = None
     tested_by: str | None = None
     keeps_weights: bool = True
+    keeps_optimizer: bool = False
     rate_setting: str = "lr"
 
     @abstractmethod
@@ -124,19 +126,25 @@ class Method(ABC):
 
     Attributes:
         name: on the command line, in checkpoints.
-        presets: its recipes by data set and name; with every data set a "paper", its published numbers.
+        presets: its recipes by data set and name; "paper" has the published numbers, where there are any.
+        published: the published scores by data set, for a run's header.
+        default_matcher: the name of its own; None: it takes no matcher.
     """
 
     name: ClassVar[str]
     presets: ClassVar[Presets]
+    published: ClassVar[Mapping[str, str]] = {}
+    default_matcher: ClassVar[str | None] = "greedy"
 
-    def __init__(self, recipe: Any, dataset: Dataset, images: Images, machine: Machine, matcher: Matcher) -> None:
+    def __init__(
+        self, recipe: Any, dataset: Dataset, images: Images, machine: Machine, matcher: Matcher | None
+    ) -> None:
         self.recipe, self.dataset, self.images, self.machine, self.matcher = recipe, dataset, images, machine, matcher
 
     @classmethod
-    def network(cls, recipe: Recipe) -> TokenViT:
-        """An untrained network."""
-        return TokenViT(recipe.model)
+    def network(cls, recipe: Recipe) -> Network:
+        """An untrained network; `tokenmatcher.models.networks` has those that there are."""
+        return build_network(recipe.model)
 
     @classmethod
     @abstractmethod
@@ -148,7 +156,7 @@ class Method(ABC):
         """All stages in order."""
 
     @classmethod
-    def departures(cls, recipe: Any, dataset: Dataset, matcher: Matcher) -> list[str]:
+    def departures(cls, recipe: Any, dataset: Dataset, matcher: Matcher | None) -> list[str]:
         """Where a run of this recipe departs from the published code of the method, in docs/reproduce.md's words."""
         return []
 

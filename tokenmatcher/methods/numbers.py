@@ -73,6 +73,7 @@ class TokenMatcherRecipe(Recipe):
         losses, camera = self.losses, self.camera
         return [
             *super().rules(),
+            (self.model.network == "token_vit", "{network} must be token_vit: TokenMatcher works on class tokens"),
             (1 <= camera.camera_k2 <= camera.camera_k1, "{camera_k2} must lie in 1..camera-k1"),
             (camera.camera_k1 >= 2, "{camera_k1} must be at least 2"),
             (all(0 < eps < 1 for eps in camera.camera_eps), "{camera_eps} must lie between 0 and 1"),

@@ -57,8 +57,9 @@ from tokenmatcher.mining.clusters import centroids
 from tokenmatcher.mining.matchers import greedy
 from tokenmatcher.mining.matchers.base import Clusters, Matcher
 from tokenmatcher.mining.neighbours import token_neighbours
-from tokenmatcher.presets import TOKENMATCHER, Presets
-from tokenmatcher.schedules import cosine
+from tokenmatcher.presets.tokenmatcher import PUBLISHED, TOKENMATCHER
+from tokenmatcher.recipe import Presets
+from tokenmatcher.schedules import rate_of
 
 
 class TokenMatcher(Method):
@@ -66,10 +67,12 @@ class TokenMatcher(Method):
 
     name: ClassVar[str] = "tokenmatcher"
     presets: ClassVar[Presets] = TOKENMATCHER
+    published: ClassVar[Mapping[str, str]] = PUBLISHED
     recipe: TokenMatcherRecipe
+    matcher: Matcher
 
     def __init__(
-        self, recipe: TokenMatcherRecipe, dataset: Dataset, images: Images, machine: Machine, matcher: Matcher
+        self, recipe: TokenMatcherRecipe, dataset: Dataset, images: Images, machine: Machine, matcher: Matcher | None
     ) -> None:
         super().__init__(recipe, dataset, images, machine, matcher)
         self.local = LocalLabels({m: len(images[m]) for m in Modality})
@@ -122,7 +125,7 @@ class TokenMatcher(Method):
         return labels
 
     @classmethod
-    def departures(cls, recipe: TokenMatcherRecipe, dataset: Dataset, matcher: Matcher) -> list[str]:
+    def departures(cls, recipe: TokenMatcherRecipe, dataset: Dataset, matcher: Matcher | None) -> list[str]:
         last = "stage 2 starts from stage 1's last weights, not the best on the test set"
         return [
             "pictures are resized once, before augmentation",
@@ -165,8 +168,7 @@ class BothModalities(Stage):
         )
 
     def rate(self, epoch: int) -> float:
-        schedule = self.method.recipe.schedule
-        return cosine(epoch, self.epochs, schedule.lr[self.which], schedule.lr_min[self.which])
+        return rate_of(self.method.recipe.schedule, self.which, epoch)
 
 
 class Separate(BothModalities):

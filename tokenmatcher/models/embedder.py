@@ -15,7 +15,7 @@ from tokenmatcher.contracts import Modality
 from tokenmatcher.images.augment import normalise, to_float
 from tokenmatcher.images.store import ImageStore
 from tokenmatcher.machine import Machine
-from tokenmatcher.models.backbone import TokenViT
+from tokenmatcher.models.base import Network
 
 
 class Embedder(nn.Module):
@@ -28,7 +28,7 @@ class Embedder(nn.Module):
         mirror: whether the mirror image is looked at, too; twice the work.
     """
 
-    def __init__(self, network: TokenViT, modality: Modality, *, unit: bool = False, mirror: bool = True) -> None:
+    def __init__(self, network: Network, modality: Modality, *, unit: bool = False, mirror: bool = True) -> None:
         super().__init__()
         self.network, self.modality, self.unit, self.mirror = network, modality, unit, mirror
 
@@ -44,7 +44,7 @@ class Embedder(nn.Module):
 
 
 @torch.inference_mode()
-def embed(network: TokenViT, images: Tensor, modality: Modality) -> Tensor:
+def embed(network: Network, images: Tensor, modality: Modality) -> Tensor:
     """(B, T*D) float32 features of (B, 3, H, W) uint8 `images`, not normalised; see `Embedder`."""
     return Embedder(network, modality)(images)
 

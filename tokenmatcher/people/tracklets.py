@@ -36,7 +36,7 @@ from tokenmatcher.images.augment import Augmenter, apply, draw_channels
 from tokenmatcher.machine import Machine, choose_device
 from tokenmatcher.models.backbone import TokenViT
 from tokenmatcher.models.norms import GroupedBatchNorm
-from tokenmatcher.models.weights import to_pretrained_layout
+from tokenmatcher.models.vit_start import to_pretrained_layout
 from tokenmatcher.people import World, render
 from tokenmatcher.presets import TOKENMATCHER, preset
 from tokenmatcher.schedules import cosine

@@ -30,6 +30,7 @@ def run_header(
     matcher: str,
     seed: int,
     paper: Recipe | None,
+    published: str | None,
     departures: Sequence[str],
 ) -> str:
     """Some lines of text.
@@ -37,6 +38,7 @@ def run_header(
     Args:
         method, matcher: their names, or the files that hold them.
         paper: the published numbers on this data set; None: there are none.
+        published: the published scores on it.
         departures: where the method and the data set depart from the published code.
     """
     name = dataset.title + (f" trial {trial}" if trial else "")
@@ -52,6 +54,8 @@ def run_header(
         _found(dataset, images),
     ]
     lines += [f"note: {text}" for text in (dataset.note, *dataset.oddities(progress=machine.progress)) if text]
+    if published is not None:
+        lines.append(f"published, of the authors' figures: {published}")
     if paper is not None:
         differences = "; ".join(recipe.differences(paper)) or "nothing"
         lines.append(f"differs from the paper's recipe in: {differences}")

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 # By kind of optimiser: what it gathers of each parameter.
-GATHERED = {"sgd": {"momentum_buffer"}, "adamw": {"step", "exp_avg", "exp_avg_sq"}}
+_MOMENTS = {"step", "exp_avg", "exp_avg_sq"}
+GATHERED = {"sgd": {"momentum_buffer"}, "adam": _MOMENTS, "adamw": _MOMENTS}
 
 
 def check_tensor(value: Any, like: Tensor, name: str) -> None:
@@ -32,7 +33,7 @@ def check_tensors(values: Any, like: Mapping[str, Tensor], name: str) -> None:
 
 
 def check_optimizer(state: Any, parameters: Sequence[Tensor], kind: str) -> None:
-    """What an optimiser of a kind ("sgd", "adamw") has gathered of its parameters, as `state_dict` gives it."""
+    """What an optimiser of a kind ("sgd", "adam", "adamw") has gathered of its parameters, as `state_dict` gives it."""
     gathered = state.get("state") if isinstance(state, dict) else None
     if not isinstance(gathered, dict):
         raise ValueError("optimiser: no state")

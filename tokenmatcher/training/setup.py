@@ -9,11 +9,11 @@ from typing import Any
 from tokenmatcher.listeners import Listener
 from tokenmatcher.machine import Machine, Randomness
 from tokenmatcher.methods.base import Images, Method
-from tokenmatcher.models.backbone import TokenViT
+from tokenmatcher.models.base import Network
 from tokenmatcher.training.checkpoint import RunFolder
 from tokenmatcher.training.interruption import Signals
 
-Evaluate = Callable[[TokenViT], dict[str, dict[str, Any]]]
+Evaluate = Callable[[Network], dict[str, dict[str, Any]]]
 
 
 @dataclass(eq=False)
@@ -31,7 +31,7 @@ class Setup:
 
     method: Method
     images: Images
-    network: TokenViT
+    network: Network
     machine: Machine
     random: Randomness
     folder: RunFolder

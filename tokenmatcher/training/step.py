@@ -107,8 +107,9 @@ def make_optimizer(model: nn.Module, config: ScheduleConfig) -> torch.optim.Opti
     """The optimiser of one stage over the parameters that train; `set_learning_rate` gives it its rate."""
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     fused = parameters[0].is_cuda
-    if config.optimizer == "adamw":
-        return torch.optim.AdamW(parameters, lr=0.0, weight_decay=config.weight_decay, fused=fused)
+    if config.optimizer != "sgd":
+        kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[config.optimizer]
+        return kind(parameters, lr=0.0, weight_decay=config.weight_decay, fused=fused)
     return torch.optim.SGD(
         parameters, lr=0.0, momentum=config.sgd_momentum, weight_decay=config.weight_decay, fused=fused
     )

@@ -42,7 +42,7 @@ class Position:
     """Where a run stands: before an epoch of a stage.
 
     stage: its place among all stages of the method.
-    optimizer: what the stage's optimiser has gathered; None before its first epoch.
+    optimizer: what the stage's optimiser has gathered; None before the first epoch of a stage that starts a new one.
     best: the best score of the stage so far.
     """
 
@@ -81,7 +81,8 @@ class Trainer(Setup):
         for number in range(self.position.stage, len(self.stages)):
             if self.stages[number].name in names:
                 if number != self.position.stage:
-                    self.position = Position(number)
+                    kept = self.position.optimizer if self.stages[number].keeps_optimizer else None
+                    self.position = Position(number, optimizer=kept)
                 self._stage(self.stages[number])
         for listener in self.listeners:
             listener.on_end()

@@ -1,0 +1,102 @@
+"""The networks that there are, behind one door."""
+
+from dataclasses import fields, replace
+
+import pytest
+import torch
+from small import SMALL
+
+from tokenmatcher.commands.config import PRETRAINED
+from tokenmatcher.errors import SettingError, UserError
+from tokenmatcher.models.networks import NETWORKS, build_network
+from tokenmatcher.models.vit_start import to_pretrained_layout
+from tokenmatcher.models.weights import LAYOUTS, build_model
+from tokenmatcher.recipe import ModelConfig, Recipe
+from tokenmatcher.training.checkpoint import RunFolder
+
+OWN = {"token_vit": {}}  # numbers that each needs
+CHOICES = next(leaf for leaf in fields(ModelConfig) if leaf.name == "network").metadata["choices"]
+
+
+def config_of(kind):
+    return replace(SMALL, network=kind, **OWN[kind])
+
+
+def test_every_choice_has_a_network_a_start_and_a_layout():
+    assert set(NETWORKS) == set(CHOICES) == set(PRETRAINED) == set(OWN)
+    assert {name for known in LAYOUTS for name in known.networks} == set(NETWORKS)
+
+
+@pytest.mark.parametrize("kind", NETWORKS)
+def test_what_all_else_needs_of_a_network(kind):
+    torch.manual_seed(0)
+    config = config_of(kind)
+    network = build_network(config)
+    assert network.config == config
+    assert network.width == network.parts * network.part_width
+    assert len(network.necks) == network.parts
+    assert not any(neck.bias.requires_grad for neck in network.necks)
+    assert network.description
+    visible, infrared = torch.randn(3, 3, 32, 16), torch.randn(2, 3, 32, 16)
+    for mode in (True, False):
+        both = network.train(mode)(visible, infrared)
+        assert both.tokens.shape == (5, network.parts, network.part_width)
+        assert both.features.shape == (5, network.width)
+    # In inference mode no image sees another.
+    assert torch.allclose(network(visible=visible).features, both.features[:3], atol=1e-5)
+    assert torch.allclose(network(infrared=infrared).features, both.features[3:], atol=1e-5)
+    # A feature is its parts' batch norms side by side.
+    parts = [neck(token) for neck, token in zip(network.necks, both.tokens.unbind(1), strict=True)]
+    assert torch.equal(torch.cat(parts, 1), both.features)
+    for images in ((), (torch.randn(2, 3, 16, 16),)):
+        with pytest.raises(ValueError, match="images"):
+            network(*images)
+
+
+@pytest.mark.parametrize("kind", NETWORKS)
+def test_recomputing_changes_no_gradient(kind):
+    network = build_network(config_of(kind)).train()
+    images, found = torch.randn(4, 3, 32, 16), []
+    draws = torch.rand(len(network.depth_modules), 4)
+    for on in (False, True):
+        network.set_recompute(on)
+        network.zero_grad()
+        network(visible=images, depth_draws=draws).features.square().sum().backward()
+        found.append({name: p.grad.clone() for name, p in network.named_parameters() if p.grad is not None})
+    assert found[0].keys() == found[1].keys()
+    for name, gradient in found[0].items():
+        assert torch.allclose(gradient, found[1][name], rtol=1e-4, atol=1e-6), name
+
+
+@pytest.mark.parametrize("kind", NETWORKS)
+def test_a_checkpoint_brings_its_network_back(tmp_path, kind):
+    recipe = replace(Recipe(), model=config_of(kind))
+    network = build_network(recipe.model).eval()
+    RunFolder(tmp_path, "any", "sysu", None, recipe).save(tmp_path / "last.pt", network, "a note")
+    content = torch.load(tmp_path / "last.pt", weights_only=True)
+    again, report = build_model(content, source="last.pt")
+    assert type(again) is type(network) and again.config == recipe.model
+    assert set(report.used) == set(network.state_dict())
+    assert all(torch.equal(value, network.state_dict()[key]) for key, value in again.state_dict().items())
+    claimed = NETWORKS[kind].sizes(recipe.model, _Absent())
+    assert claimed
+
+
+class _Absent:
+    """A file in which everything has size 1."""
+
+    tensors = ()
+
+    def shape(self, key, dims):
+        return (1,) * dims
+
+
+def test_another_networks_file_is_refused(tmp_path):
+    start = to_pretrained_layout(build_network(SMALL))
+    with pytest.raises(UserError, match="asked for was none"):
+        build_model(start, source="start.pth", config=replace(SMALL, network="none"))
+
+
+def test_a_number_that_another_network_reads_is_no_matter():
+    with pytest.raises(SettingError, match="num_tokens must be at least 2"):
+        replace(Recipe(), model=replace(SMALL, num_tokens=1))

@@ -1,0 +1,22 @@
+"""The networks that there are, by the name that `ModelConfig.network` has for them.
+
+A new one is a subclass of `Network` in a file of its own, a line here, its name among the choices of
+`ModelConfig.network`, and its rules in `recipe.network_rules`.
+"""
+
+from __future__ import annotations
+
+from tokenmatcher.models.backbone import TokenViT
+from tokenmatcher.models.base import Network
+from tokenmatcher.recipe import ModelConfig
+
+NETWORKS: dict[str, type[Network]] = {"token_vit": TokenViT}
+
+
+def build_network(config: ModelConfig) -> Network:
+    """An untrained network; fresh weights follow PyTorch's global generator.
+
+    Raises:
+        ValueError: sizes that it refuses.
+    """
+    return NETWORKS[config.network](config)
