@@ -22,7 +22,20 @@ def occurrence_rounds(targets: np.ndarray) -> list[np.ndarray]:
     return [np.flatnonzero(rank == step) for step in range(int(rank.max(initial=-1)) + 1)]
 
 
-class ClusterMemory:
+class Memory:
+    """Vectors that steps write.
+
+    Attributes:
+        vectors: (K, D), without gradient.
+    """
+
+    vectors: Tensor
+
+    def __len__(self) -> int:
+        return len(self.vectors)
+
+
+class ClusterMemory(Memory):
     """One unit vector per cluster.
 
     Attributes:
@@ -33,9 +46,6 @@ class ClusterMemory:
     def __init__(self, centroids: Tensor, momentum: float) -> None:
         self.vectors = F.normalize(centroids.detach(), dim=1)
         self.momentum = momentum
-
-    def __len__(self) -> int:
-        return len(self.vectors)
 
     @torch.no_grad()
     def update(self, features: Tensor, targets: np.ndarray) -> None:

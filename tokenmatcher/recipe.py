@@ -17,7 +17,7 @@ from tokenmatcher.contracts import Modality
 from tokenmatcher.errors import SettingError, UserError
 
 MOST = 1e6  # of any number; infinity and nan are none
-NETWORKS = ("token_vit",)  # see `tokenmatcher.models.networks`
+NETWORKS = ("token_vit", "two_branch")  # see `tokenmatcher.models.networks`
 
 R = TypeVar("R", bound="Recipe")
 
@@ -49,7 +49,8 @@ class ModelConfig:
 
     network: str = number(
         "token_vit",
-        "token_vit: ViT with several class tokens, TokenMatcher's",
+        "token_vit: ViT with several class tokens, TokenMatcher's; two_branch: ViT whose last block is there twice, "
+        "SDCL's",
         choices=NETWORKS,
     )
     height: int = number(384, "image height, pixels [P]")
@@ -283,7 +284,10 @@ def network_rules(model: ModelConfig) -> list[tuple[bool, str]]:
         (model.stem_channels % 2 == 0, "{stem_channels} must be even: half of them are instance-normalised"),
         (0 <= model.drop_path < 1, "{drop_path} must lie in [0, 1)"),
     ]
-    return {"token_vit": [*vit, (model.num_tokens >= 2, "{num_tokens} must be at least 2")]}[model.network]
+    return {
+        "token_vit": [*vit, (model.num_tokens >= 2, "{num_tokens} must be at least 2")],
+        "two_branch": [*vit, (model.num_tokens == 1, "{num_tokens} must be 1: network two_branch has one class token")],
+    }[model.network]
 
 
 def network_config(values: Any) -> ModelConfig:

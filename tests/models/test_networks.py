@@ -14,7 +14,7 @@ from tokenmatcher.models.weights import LAYOUTS, build_model
 from tokenmatcher.recipe import ModelConfig, Recipe
 from tokenmatcher.training.checkpoint import RunFolder
 
-OWN = {"token_vit": {}}  # numbers that each needs
+OWN = {"token_vit": {}, "two_branch": {"num_tokens": 1}}  # numbers that each needs
 CHOICES = next(leaf for leaf in fields(ModelConfig) if leaf.name == "network").metadata["choices"]
 
 
@@ -98,5 +98,8 @@ def test_another_networks_file_is_refused(tmp_path):
 
 
 def test_a_number_that_another_network_reads_is_no_matter():
+    assert replace(Recipe(), model=config_of("two_branch")).model.num_tokens == 1
     with pytest.raises(SettingError, match="num_tokens must be at least 2"):
         replace(Recipe(), model=replace(SMALL, num_tokens=1))
+    with pytest.raises(SettingError, match="num_tokens must be 1"):
+        replace(Recipe(), model=replace(SMALL, network="two_branch"))

@@ -22,7 +22,7 @@ from tokenmatcher.datasets.base import Dataset
 from tokenmatcher.images.batches import Batching
 from tokenmatcher.images.sets import ImageSet
 from tokenmatcher.machine import Machine
-from tokenmatcher.memory import ClusterMemory
+from tokenmatcher.memory import Memory
 from tokenmatcher.mining.matchers.base import Matcher
 from tokenmatcher.models.base import Network
 from tokenmatcher.models.networks import build_network
@@ -55,7 +55,7 @@ class Objective(Protocol):
 
     weights: dict[str, float]
 
-    def all_memories(self) -> list[ClusterMemory]:
+    def all_memories(self) -> Sequence[Memory]:
         """Everything that `update` writes, in an order that stays."""
 
     def losses(self, views: Views) -> dict[str, Tensor]:

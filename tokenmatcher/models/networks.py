@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from tokenmatcher.models.backbone import TokenViT
 from tokenmatcher.models.base import Network
+from tokenmatcher.models.two_branch import TwoBranchViT
 from tokenmatcher.recipe import ModelConfig
 
-NETWORKS: dict[str, type[Network]] = {"token_vit": TokenViT}
+NETWORKS: dict[str, type[Network]] = {"token_vit": TokenViT, "two_branch": TwoBranchViT}
 
 
 def build_network(config: ModelConfig) -> Network:

@@ -31,7 +31,7 @@ def to_pretrained_layout(model: TokenViT) -> dict[str, Tensor]:
     """
     state = model.state_dict()
     start = {
-        _pretrained_key(key): value.clone()
+        _pretrained_key(key, model.config.depth - 1): value.clone()
         for key, value in state.items()
         if not key.startswith(("necks.", "vit.patch_embed.infrared.", "vit.reg_token"))
     }
@@ -43,17 +43,19 @@ def to_pretrained_layout(model: TokenViT) -> dict[str, Tensor]:
 def from_pretrained(
     source: Source, config: ModelConfig | None, generator: torch.Generator | None
 ) -> tuple[Network, ImportReport]:
-    """Stems, blocks and norms from the file; all class tokens alike, their positions and the necks fresh.
+    """Stems, blocks and norms from the file; the necks fresh. Several class tokens are all alike, and their positions
+    fresh, which is what first sets them apart; a single one keeps its own.
 
     Raises:
         UserError: a key is missing, unexpected, misshapen or not finite.
     """
     config = config or ModelConfig()
-    model = built(config, source.name)
+    model, last = built(config, source.name), config.depth - 1
     count, width = config.num_tokens, config.embed_dim
     token = source.take("cls_token", (1, 1, width))
     length = source.shape("pos_embed", 3)[1]
-    patches = source.take("pos_embed", (1, length, width))[:, 1:].float()
+    positions = source.take("pos_embed", (1, length, width)).float()
+    own, patches = positions[:, :1], positions[:, 1:]
     target = (config.height // config.patch_size, config.width // config.patch_size)
     grid = _source_grid(patches.shape[1], target, source.name)
     if grid != target:
@@ -61,16 +63,19 @@ def from_pretrained(
             patches.transpose(1, 2).unflatten(2, grid), size=target, mode="bilinear", align_corners=False
         )
         patches = patches.flatten(2).transpose(1, 2)
-    positions = torch.empty(1, count, width)
-    nn.init.trunc_normal_(positions, std=TOKEN_STD, a=-2.0, b=2.0, generator=generator)
+    fresh = []
+    if config.network == "token_vit":
+        own = torch.empty(1, count, width)
+        nn.init.trunc_normal_(own, std=TOKEN_STD, a=-2.0, b=2.0, generator=generator)
+        fresh = [f"vit.pos_embed[:, :{count}]"]
     necks = {key: value for key, value in model.state_dict().items() if key.startswith("necks.")}
     fill(
         model,
         source,
-        _pretrained_key,
+        lambda key: _pretrained_key(key, last),
         {
             **class_tokens(token.expand(-1, count, -1)),
-            "vit.pos_embed": torch.cat([positions, patches], dim=1),
+            "vit.pos_embed": torch.cat([own, patches], dim=1),
             **necks,
         },
     )
@@ -80,12 +85,14 @@ def from_pretrained(
         used=tuple(source.used),
         resized=("pos_embed",) if grid != target else (),
         skipped=source.skip(*_HEADS),
-        fresh=(f"vit.pos_embed[:, :{count}]", *necks),
+        fresh=(*fresh, *necks),
     )
 
 
-def _pretrained_key(key: str) -> str:
-    """Model key -> the key of a self-supervised start, whose one stem fills both."""
+def _pretrained_key(key: str, last: int) -> str:
+    """Model key -> the key of a self-supervised start, whose one stem fills both, as its last block and its norm fill
+    both branches."""
+    key = key.replace("shallow_block.", f"vit.blocks.{last}.").replace("shallow_norm.", "vit.norm.")
     return re.sub(r"^vit\.(patch_embed\.)?(visible\.|infrared\.)?", r"\1", key)
 
 

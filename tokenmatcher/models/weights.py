@@ -3,8 +3,9 @@
     layout        told by                                   filled from the file
     own           "format": "tokenmatcher"                  everything
     authors       visible_module.*, b1.*, bottlenecks.*     everything; dead copies are skipped
-    pretrained    patch_embed.*                             both stems, blocks, norm; class tokens all alike,
-                                                            patch positions resized, token positions and necks fresh
+    pretrained    patch_embed.*                             both stems, blocks, norms; patch positions resized, necks
+                                                            fresh. TokenViT: class tokens all alike, their positions
+                                                            fresh; TwoBranchViT: both branches alike
 
 A file is untrusted: it is read with PyTorch's safe unpickler, and a key that is missing, unexpected, misshapen
 or not finite is refused by name. Keys are compared without the prefixes `module.` and `backbone.`.
@@ -56,7 +57,7 @@ LAYOUTS = (  # the first that fits
         ("token_vit",),
         lambda source, config, _: from_authors(source, config),
     ),
-    Known(Layout.PRETRAINED, ("patch_embed.",), ("token_vit",), from_pretrained),
+    Known(Layout.PRETRAINED, ("patch_embed.",), ("token_vit", "two_branch"), from_pretrained),
 )
 
 
