@@ -19,7 +19,10 @@ if TYPE_CHECKING:
     from tokenmatcher.mining.matchers.base import Matcher
 
 
-METHODS = {"tokenmatcher": ("tokenmatcher.methods.tokenmatcher", "TokenMatcher")}
+METHODS = {
+    "tokenmatcher": ("tokenmatcher.methods.tokenmatcher", "TokenMatcher"),
+    "sdcl": ("tokenmatcher.methods.sdcl", "SDCL"),
+}
 MATCHERS = {
     name: f"tokenmatcher.mining.matchers.{name}"
     for name in ("greedy", "hungarian", "counts", "ranking", "mutual", "sinkhorn")

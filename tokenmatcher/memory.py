@@ -5,6 +5,9 @@ Legend: B batch, D feature width, K clusters.
 
 from __future__ import annotations
 
+from copy import copy
+from typing import TypeVar
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -33,6 +36,16 @@ class Memory:
 
     def __len__(self) -> int:
         return len(self.vectors)
+
+
+M = TypeVar("M", bound=Memory)
+
+
+def copied(memory: M) -> M:
+    """One that is written apart from this one."""
+    other = copy(memory)
+    other.vectors = memory.vectors.clone()
+    return other
 
 
 class ClusterMemory(Memory):
@@ -83,3 +96,34 @@ class ClusterMemory(Memory):
     def _write(self, unit: Tensor, positions: Tensor, clusters: Tensor) -> None:
         mixed = self.momentum * self.vectors[clusters] + (1 - self.momentum) * unit[positions]
         self.vectors[clusters] = F.normalize(mixed, dim=1)
+
+
+class InstanceMemory(Memory):
+    """One unit vector per image of a modality.
+
+    Attributes:
+        vectors: (N, D), without gradient.
+        momentum: share of the old vector kept at an update, 0..1.
+    """
+
+    def __init__(self, unit: Tensor, momentum: float) -> None:
+        self.vectors = unit.detach().clone()
+        self.momentum = momentum
+
+    @torch.no_grad()
+    def update(self, features: Tensor, index: np.ndarray, *, unit: bool = False) -> None:
+        """For each sample in order: m_i <- L2(momentum m_i + (1 - momentum) x), so one that stands in the batch twice
+        is written twice.
+
+        Args:
+            features: (B, D), of any length.
+            index: (B,) image of each sample, on the host.
+            unit: make x unit first.
+        """
+        values = features.detach().to(self.vectors.dtype)
+        if unit:
+            values = F.normalize(values, dim=1)
+        for positions in occurrence_rounds(index):
+            where, rows = to_device(positions, values.device), to_device(index[positions], values.device)
+            mixed = self.momentum * self.vectors[rows] + (1 - self.momentum) * values[where]
+            self.vectors[rows] = F.normalize(mixed, dim=1)

@@ -64,6 +64,7 @@ def test_the_header_says_both(tmp_path):
             seed=5,
             paper=paper,
             published="rank-1 1.23",
+            document=TokenMatcher.document,
             departures=departs,
         )
 

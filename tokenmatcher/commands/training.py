@@ -146,6 +146,7 @@ def train(
                     seed=given.seed,
                     paper=kind.presets[dataset.preset_key].get("paper"),
                     published=kind.published.get(dataset.preset_key),
+                    document=kind.document,
                     departures=[*kind.departures(recipe, dataset, matcher), *dataset.departures],
                 )
             )

@@ -128,12 +128,14 @@ class Method(ABC):
         name: on the command line, in checkpoints.
         presets: its recipes by data set and name; "paper" has the published numbers, where there are any.
         published: the published scores by data set, for a run's header.
+        document: where departures from the published program are told of.
         default_matcher: the name of its own; None: it takes no matcher.
     """
 
     name: ClassVar[str]
     presets: ClassVar[Presets]
     published: ClassVar[Mapping[str, str]] = {}
+    document: ClassVar[str] = 'docs/reproduce.md, "Closest to the published run"'
     default_matcher: ClassVar[str | None] = "greedy"
 
     def __init__(
@@ -157,7 +159,7 @@ class Method(ABC):
 
     @classmethod
     def departures(cls, recipe: Any, dataset: Dataset, matcher: Matcher | None) -> list[str]:
-        """Where a run of this recipe departs from the published code of the method, in docs/reproduce.md's words."""
+        """Where a run of this recipe departs from the published code of the method, in the words of `document`."""
         return []
 
     def state(self) -> dict[str, Any]:

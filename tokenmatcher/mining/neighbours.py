@@ -5,6 +5,8 @@ Sizes: N anchors, M targets, T class tokens, D width of a token, B anchors in a 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from torch.nn import functional
@@ -61,7 +63,19 @@ def token_neighbours(
     )
 
 
-def _votes(rows: torch.Tensor, slices: tuple[torch.Tensor, ...], ratio: float) -> torch.Tensor:
+def agreed_candidates(anchors: Sequence[torch.Tensor], targets: Sequence[torch.Tensor], ratio: float) -> torch.Tensor:
+    """(B, M) bool: which targets are candidates of an anchor in all views, s_ij > ratio * max_j s_ij in each (SDCL's
+    collaborative neighbours, with a deep and a shallow view).
+
+    Args:
+        anchors: unit rows (B, D), of each view.
+        targets: unit rows (M, D), of each view.
+        ratio: share of the row's largest similarity, in (0, 1).
+    """
+    return _votes(torch.cat(list(anchors), dim=1), targets, ratio) == len(targets)
+
+
+def _votes(rows: torch.Tensor, slices: Sequence[torch.Tensor], ratio: float) -> torch.Tensor:
     """(B, M) uint8: how many tokens hold j to be a candidate of i."""
     agreed = torch.zeros(len(rows), len(slices[0]), dtype=torch.uint8, device=rows.device)
     for anchor, target in zip(rows.chunk(len(slices), dim=1), slices, strict=True):

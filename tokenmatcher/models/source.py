@@ -19,6 +19,7 @@ class Layout(str, Enum):
 
     OWN = "own"
     AUTHORS = "authors"
+    SDCL = "SDCL authors"
     PRETRAINED = "pretrained"
 
 

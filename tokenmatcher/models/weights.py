@@ -2,6 +2,7 @@
 
     layout        told by                                   filled from the file
     own           "format": "tokenmatcher"                  everything
+    SDCL authors  base.patch_embed2.*                       everything; dead copies are skipped
     authors       visible_module.*, b1.*, bottlenecks.*     everything; dead copies are skipped
     pretrained    patch_embed.*                             both stems, blocks, norms; patch positions resized, necks
                                                             fresh. TokenViT: class tokens all alike, their positions
@@ -27,7 +28,7 @@ from tokenmatcher.models.digest import check_digest
 from tokenmatcher.models.files import load_file
 from tokenmatcher.models.filling import built, fill
 from tokenmatcher.models.networks import NETWORKS
-from tokenmatcher.models.published import from_authors
+from tokenmatcher.models.published import from_authors, from_sdcl
 from tokenmatcher.models.source import ImportReport, Layout, Source
 from tokenmatcher.models.vit_start import from_pretrained
 from tokenmatcher.recipe import ModelConfig, network_config
@@ -51,6 +52,7 @@ class Known(NamedTuple):
 
 
 LAYOUTS = (  # the first that fits
+    Known(Layout.SDCL, ("base.patch_embed2.",), ("two_branch",), lambda source, config, _: from_sdcl(source, config)),
     Known(
         Layout.AUTHORS,
         ("visible_module.", "thermal_module.", "b1.", "bottlenecks."),

@@ -31,6 +31,7 @@ def run_header(
     seed: int,
     paper: Recipe | None,
     published: str | None,
+    document: str,
     departures: Sequence[str],
 ) -> str:
     """Some lines of text.
@@ -39,6 +40,7 @@ def run_header(
         method, matcher: their names, or the files that hold them.
         paper: the published numbers on this data set; None: there are none.
         published: the published scores on it.
+        document: that tells of the departures.
         departures: where the method and the data set depart from the published code.
     """
     name = dataset.title + (f" trial {trial}" if trial else "")
@@ -61,7 +63,7 @@ def run_header(
         lines.append(f"differs from the paper's recipe in: {differences}")
     all_departures = [*departures, *(["the backbone works in bfloat16"] if machine.precision == "bf16" else [])]
     if all_departures:
-        lines.append('departs from the published code (docs/reproduce.md, "Closest to the published run"):')
+        lines.append(f"departs from the published code ({document}):")
         lines += [f"  {text}" for text in all_departures]
     lines.append("configuration:")
     for topic in fields(recipe):
