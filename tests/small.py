@@ -12,7 +12,6 @@ from tokenmatcher.images.store import ImageStore
 from tokenmatcher.machine import Machine, Randomness
 from tokenmatcher.methods.tokenmatcher import TokenMatcher
 from tokenmatcher.mining.matchers.greedy import match
-from tokenmatcher.models.backbone import TokenViT
 from tokenmatcher.presets import preset
 from tokenmatcher.report.log import Console, JsonLines
 from tokenmatcher.training.checkpoint import RunFolder
@@ -48,7 +47,7 @@ def small_trainer(folder, count, *, cameras=None, pixels=None, recipe=RUN_RECIPE
     return Trainer(
         method=kind(recipe, find_dataset("sysu"), sets, Machine(), matcher),
         images=sets,
-        network=TokenViT(recipe.model),
+        network=kind.network(recipe),
         machine=Machine(),
         random=random,
         folder=RunFolder(folder, kind.name, "sysu", None, recipe),

@@ -24,6 +24,17 @@ RUNS = {"sysu": (0, 10, 11, 30, 31), "regdb": (0, 20)}
 PHASE_ONE = {"sysu": 30, "regdb": 20}
 
 
+class LabelsOfRows:
+    """Labels by batch row: in the vectors an image that stands in a batch twice has two labels."""
+
+    def __init__(self, index, labels):
+        self.index, self.labels = index, labels
+
+    def __getitem__(self, index):
+        assert np.array_equal(index, self.index)
+        return self.labels
+
+
 def case_of(data, case, dataset, epoch, **changes):
     """An epoch's objective and a batch of it; epochs count over both stages."""
 
@@ -39,10 +50,7 @@ def case_of(data, case, dataset, epoch, **changes):
         INFRARED: get("labels_ir"),
     }
     instances = {m: tuple(torch.tensor(get(f"instances_{branch}_{SHORT[m]}")) for branch in BRANCHES) for m in Modality}
-    labels = {}
-    for m in Modality:
-        labels[m] = np.full(len(instances[m][0]), -1)
-        labels[m][index[m]] = batch[m]
+    labels = {m: LabelsOfRows(index[m], batch[m]) for m in Modality}
     if shared:
         both = tuple(ClusterMemory(torch.tensor(get(f"memory_{branch}_shared")), momentum) for branch in BRANCHES)
         memories = dict.fromkeys(Modality, both)
