@@ -4,7 +4,9 @@ import ast
 from dataclasses import fields
 from pathlib import Path
 
-from tokenmatcher.presets import preset
+import pytest
+
+from tokenmatcher.presets import PRESETS, preset
 
 PACKAGE = Path(__file__).parents[1] / "tokenmatcher"
 
@@ -48,6 +50,47 @@ def test_the_papers_numbers():
         assert sysu[name] == value, name
 
 
+def test_sdcls_numbers():
+    sysu, regdb = (leaves(preset(name, "paper", "sdcl")) for name in ("sysu", "regdb"))
+    same = {
+        "network": "two_branch", "height": 288, "width": 144, "num_tokens": 1, "embed_dim": 768, "depth": 12,
+        "num_heads": 12, "patch_size": 16, "stem_channels": 64, "drop_path": 0.1, "bn_groups": 2, "batch_size": 128,
+        "num_instances": 16, "jitter_everywhere": True, "jitter": 0.5, "k1": 30, "k2": 6, "min_samples": 4,
+        "cluster_resize": "bicubic", "optimizer": "sgd", "sgd_momentum": 0.9, "weight_decay": 5e-4,
+        "lr": (3.5e-4, 3.5e-4), "decay": "steps", "neighbour_ratio": 0.9, "across_from": 10, "temperature": 0.05,
+        "momentum": 0.1, "instance_momentum": 0.9, "instance_unit": False, "lambda_within": (1, 0.1),
+        "lambda_to_infrared": (0.05, 0.01), "lambda_to_visible": (0.5, 0.1), "shallow_share": 0.5, "sequential": False,
+        "stage2_start": "last", "eval_start": 0,
+    }  # fmt: skip
+    differing = {
+        "epochs": ((30, 20), (20, 10)), "iters": ((200, 100), (50, 50)), "decay_epochs": ((20, 40), (20,)),
+        "eps": (0.6, 0.3), "k1_visible": (15, 30), "momentum_first": (0.1, 0.99), "within_from": (0, 1),
+        "match_ranked": (20, 10), "resize": ("bicubic", "bilinear"),
+    }  # fmt: skip
+    for name, value in same.items():
+        assert sysu[name] == regdb[name] == value, name
+    for name, (of_sysu, of_regdb) in differing.items():
+        assert (sysu[name], regdb[name]) == (of_sysu, of_regdb), name
+
+
+@pytest.mark.parametrize("dataset", ["sysu", "regdb", "table", "llcm"])
+@pytest.mark.parametrize("method", [name for name in PRESETS if name != "tokenmatcher"])
+def test_demos_are_as_large_as_tokenmatchers(method, dataset):
+    own, theirs = (leaves(preset(dataset, "demo", name)) for name in (method, "tokenmatcher"))
+    for name in (
+        "height",
+        "width",
+        "embed_dim",
+        "depth",
+        "num_heads",
+        "batch_size",
+        "num_instances",
+        "epochs",
+        "iters",
+    ):
+        assert own[name] == theirs[name], name
+
+
 def attributes(tree):
     return {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
 
@@ -60,4 +103,5 @@ def test_every_field_is_read_somewhere():
     for node in ast.walk(ast.parse((PACKAGE / "recipe.py").read_text())):
         if isinstance(node, ast.FunctionDef) and node.name == "people":  # DataConfig's, which others call
             read |= attributes(node)
-    assert not set(leaves(preset("sysu", "paper"))) - read
+    for method in PRESETS:
+        assert not set(leaves(preset("sysu", "paper", method))) - read, method

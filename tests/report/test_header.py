@@ -6,6 +6,7 @@ from small import small_trainer
 from tokenmatcher.contracts import Modality
 from tokenmatcher.datasets import find_dataset
 from tokenmatcher.machine import Machine
+from tokenmatcher.methods.sdcl import SDCL
 from tokenmatcher.methods.tokenmatcher import TokenMatcher
 from tokenmatcher.mining.matchers import greedy
 from tokenmatcher.presets import preset
@@ -23,6 +24,17 @@ def departures(recipe, dataset, matcher=greedy.match):
 def test_every_departure_stands_in_the_documents_in_the_same_words(dataset):
     for text in [*departures(preset(dataset, "paper"), dataset), "the backbone works in bfloat16"]:
         assert text in DOC, text
+
+
+@pytest.mark.parametrize("sequential", [False, True])
+def test_sdcls_departures_stand_in_its_document(sequential):
+    text = " ".join((Path(__file__).parents[2] / "docs/methods.md").read_text(encoding="utf-8").split())
+    recipe = preset("sysu", "paper", "sdcl").override({"sequential": sequential})
+    found = SDCL.departures(recipe, find_dataset("sysu"), None)
+    assert len(found) == 4 - sequential
+    for words in [*found, "the backbone works in bfloat16"]:
+        assert words in text, words
+    assert SDCL.document.startswith("docs/methods.md") and "## SDCL" in text
 
 
 @pytest.mark.parametrize("dataset", ["sysu", "regdb"])
