@@ -20,6 +20,10 @@ FLAGS = {
     "camera-epochs-infrared": 1, "camera-iters": 4, "camera-batch-size": 16, "camera-k1": 4, "camera-k2": 2,
 }  # fmt: skip
 FLAGS = [word for name, value in FLAGS.items() for word in (f"--{name}", str(value))] + ["--no-progress"]
+SDCL = [
+    "--method", "sdcl", "--k1-visible", 8, "--across-from", 0, "--match-ranked", 8,
+    *FLAGS[: FLAGS.index("--camera-epochs-visible")], "--no-progress",
+]  # fmt: skip
 TWO = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
 LOGGED = 1.5e-6  # the log keeps six decimals: of two equal numbers one may be rounded up, the other down
 EPSILON = torch.finfo(torch.float32).eps
@@ -41,9 +45,9 @@ def people(tmp_path_factory):
     return folder
 
 
-def train(people, logs, *flags, launcher=(), script=("train_sysu.py",), check=True):
+def train(people, logs, *flags, launcher=(), script=("train_sysu.py",), check=True, common=FLAGS):
     start = ["--data-dir", people / "sysu", "--pretrained-path", people / "start.pth", "--logs-dir", logs]
-    done = call(*launcher, *script, *FLAGS, *start, *flags, check=check)
+    done = call(*launcher, *script, *common, *start, *flags, check=check)
     if check:
         assert done.stdout.count("TokenMatcher") == 1, "one process writes"
     return done
@@ -63,7 +67,7 @@ def assert_same_choices(one, two):
     for first, second in zip(entries(one), entries(two), strict=True):
         for found in (first, second):
             assert all(labels["ari"] == 1 and labels["outliers"] == 0 for labels in found["labels"].values())
-        for name in ("labels", "silhouette", "match", "neighbours"):
+        for name in ("labels", "silhouette", "match", "neighbours", "association"):
             assert first.get(name) == second.get(name), name
 
 
@@ -98,6 +102,22 @@ def test_two_processes_are_one(people, tmp_path):
     train(people, two, *rates, "--resume", "auto", launcher=TWO, **double)
     assert_same_in_double(mixed, two, ["stage2"])
     assert {"neighbour", "cross", "fusion"} <= set(entries(two)[-1]["losses"])
+
+
+@pytest.mark.slow
+def test_two_processes_are_one_in_sdcl(people, tmp_path):
+    """With instance memories, which every process writes alike, and stage 2 from what two processes have left."""
+    double = {"script": ["tests/doubled.py", "train_sysu.py"], "common": SDCL}
+    one, two, mixed = tmp_path / "one", tmp_path / "two", tmp_path / "two then one"
+    train(people, one, "--lr", 1e-4, **double)
+    train(people, two, "--lr", 1e-4, "--stages", "1", launcher=TWO, **double)
+    shutil.copytree(two, mixed)
+    train(people, two, "--lr", 1e-4, "--resume", "auto", launcher=TWO, **double)
+    train(people, mixed, "--lr", 1e-4, "--resume", "auto", **double)
+    assert_same_in_double(one, two, ["stage1", "stage2"])
+    assert_same_in_double(mixed, two, ["stage2"])
+    assert entries(two)[1]["association"] == {"trained": 1, "right": 1, "clusters_without": 0}
+    assert {"vis-vis_deep", "inf-vis_shallow"} <= set(entries(two)[1]["losses"])
 
 
 def loss_errors(entry, rate):

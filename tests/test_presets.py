@@ -77,17 +77,8 @@ def test_sdcls_numbers():
 @pytest.mark.parametrize("method", [name for name in PRESETS if name != "tokenmatcher"])
 def test_demos_are_as_large_as_tokenmatchers(method, dataset):
     own, theirs = (leaves(preset(dataset, "demo", name)) for name in (method, "tokenmatcher"))
-    for name in (
-        "height",
-        "width",
-        "embed_dim",
-        "depth",
-        "num_heads",
-        "batch_size",
-        "num_instances",
-        "epochs",
-        "iters",
-    ):
+    same = ("height", "width", "embed_dim", "depth", "num_heads", "batch_size", "num_instances", "epochs", "iters")
+    for name in same:
         assert own[name] == theirs[name], name
 
 

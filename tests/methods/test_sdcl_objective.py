@@ -173,7 +173,7 @@ def test_neighbours_are_found_by_memory_rows_and_not_by_features(golden):
 
 
 def slow_neighbourhood(features, instances, chosen, temperature):
-    total = torch.zeros((), dtype=torch.float64)
+    total = 0 * features.double().sum()
     for x, row in zip(features.double(), chosen, strict=True):
         p = (instances.double() @ F.normalize(x, dim=0) / temperature).softmax(0)
         own = sum((-p[j].clamp(min=1e-8).log() for j in row.nonzero()[:, 0]), torch.zeros((), dtype=torch.float64))
