@@ -1,6 +1,7 @@
 """A training step waits for the GPU nowhere: it can be prepared while the one before is computed."""
 
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,11 +16,14 @@ from tokenmatcher.images.batches import Batching, make_batches
 from tokenmatcher.images.sets import ImageSet
 from tokenmatcher.images.store import ImageStore
 from tokenmatcher.machine import Machine
+from tokenmatcher.memory import ClusterMemory
 from tokenmatcher.methods.contrast import ContrastObjective
+from tokenmatcher.methods.sdcl_objective import SDCLObjective, SDCLTargets, ways_of
 from tokenmatcher.methods.targets import ContrastTargets, JointTargets
 from tokenmatcher.methods.tokenmatcher import JointObjective
 from tokenmatcher.mining.matchers.greedy import match_clusters
-from tokenmatcher.models.backbone import TokenViT
+from tokenmatcher.models.networks import build_network
+from tokenmatcher.presets import preset
 from tokenmatcher.training.step import make_optimizer, train_step
 
 COUNT, CLUSTERS, BATCH = 24, 6, 12
@@ -53,8 +57,23 @@ def objective_on(device, stage):
     return JointObjective(targets, RUN_RECIPE.losses, 0)
 
 
+def sdcl_objective_on(device, network, *, sequential):
+    """Of an epoch of stage 2, with one memory for both modalities."""
+    recipe = preset("sysu", "demo", "sdcl").override({"sequential": sequential})
+    rows = [functional.normalize(torch.randn(count, network.part_width), dim=1) for count in (CLUSTERS, COUNT)]
+    unit, instances = (values.to(device) for values in rows)
+    shared = (ClusterMemory(unit, 0.1), ClusterMemory(unit.flip(1), 0.1))
+    targets = SDCLTargets(
+        labels=dict.fromkeys(Modality, LABELS.labels),
+        memories=dict.fromkeys(Modality, shared),
+        instances=dict.fromkeys(Modality, (instances, instances.flip(1))),
+        ways=ways_of(10, recipe.mining),
+    )
+    return SDCLObjective(targets, recipe, 1)
+
+
 @pytest.mark.gpu
-@pytest.mark.parametrize("stage", ["1", "2"])
+@pytest.mark.parametrize("stage", ["1", "2", "sdcl", "sdcl sequential"])
 @pytest.mark.parametrize("stored", ["cpu", "cuda"])
 def test_a_step_waits_for_nothing(stage, stored):
     torch.manual_seed(0)
@@ -63,7 +82,13 @@ def test_a_step_waits_for_nothing(stage, stored):
     pixels = torch.randint(256, (COUNT, 3, SMALL.height, SMALL.width), dtype=torch.uint8)
     columns = np.ones(COUNT, dtype=np.int64)
     sets = {m: ImageSet(m, ImageStore(pixels.to(stored)), columns, columns, ()) for m in Modality}
-    model, objective = TokenViT(SMALL).to(device).train(), objective_on(device, stage)
+    sdcl = stage.startswith("sdcl")
+    config = replace(SMALL, network="two_branch", num_tokens=1) if sdcl else SMALL
+    model = build_network(config).to(device).train()
+    if sdcl:
+        objective = sdcl_objective_on(device, model, sequential=stage == "sdcl sequential")
+    else:
+        objective = objective_on(device, stage)
     optimizer = make_optimizer(model, RUN_RECIPE.schedule)
     plan = np.stack([np.arange(BATCH) % COUNT] * 3)
     augmenter = Augmenter(RUN_RECIPE.data, (SMALL.height, SMALL.width), torch.Generator().manual_seed(0))
@@ -87,3 +112,4 @@ def test_a_step_waits_for_nothing(stage, stored):
         torch.cuda.set_sync_debug_mode("default")
     assert all(value.is_cuda for value in terms.values())
     assert ("fusion" in terms) == (stage == "2")
+    assert ("vis-inf_shallow" in terms) == sdcl
