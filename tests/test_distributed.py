@@ -82,8 +82,9 @@ def assert_same_in_double(one, two, stages):
         for name, values in first.items():
             # The epsilon is 2e-16, and a run of some steps was seen to make 5e-14 of it. What is not rounding is not
             # that small: already a gradient computed in single precision is off by 1e-7.
+            # A bias whose mean a batch norm takes off has no gradient but rounding, and is some 1e-18.
             difference = (values - second[name]).abs().max()
-            assert difference <= 1e-10 * values.abs().max(), f"{stage} {name}: {difference}"
+            assert difference <= 1e-10 * max(values.abs().max(), 1e-5), f"{stage} {name}: {difference}"
 
 
 @pytest.mark.slow

@@ -15,7 +15,7 @@ from tokenmatcher.presets import preset
 
 pytestmark = pytest.mark.slow
 
-TRAIN = ["-m", "tokenmatcher", "train", "sysu", "--method", "sdcl", *SMALL, "--k1-visible", 4, "--match-ranked", 5]
+TRAIN = ["train_sysu.py", "--method", "sdcl", *SMALL, "--k1-visible", 4, "--match-ranked", 5]
 
 
 @pytest.fixture(scope="module")
@@ -58,8 +58,7 @@ def test_a_killed_run_resumes_to_the_same_weights(trained, sysu, tmp_path, recei
 
 def test_regdb(regdb, tmp_path):  # noqa: F811
     logs = tmp_path / "regdb"
-    command = [word if word != "sysu" else "regdb" for word in TRAIN]
-    call(*command, "--data-dir", regdb, "--logs-dir", logs, "--trial", 2)
+    call("-m", "tokenmatcher", "train", "regdb", *TRAIN[1:], "--data-dir", regdb, "--logs-dir", logs, "--trial", 2)
     done = call("test_regdb.py", "--resume", logs, "--data-dir", regdb)
     assert "RegDB, trial 2, last epoch" in done.stdout
 
