@@ -25,6 +25,7 @@ RECIPE = preset("sysu", "demo", "sdcl").override(
         "min_samples": 1, "eps": 0.5, "across_from": 1, "match_ranked": 5, "optimizer": "sgd",
     }
 )  # fmt: skip
+SHORT = RECIPE.override({"epochs": (1, 1), "iters": (2, 2)})
 STAGES = ["1", "2"]
 PLAIN = np.repeat(np.arange(6), 4).tolist()
 
@@ -173,7 +174,7 @@ def test_stage_two_goes_on_with_the_optimiser(tmp_path, monkeypatch):
         original(optimizer, state, kind)
 
     monkeypatch.setattr(trainer, "restore_optimizer", restore)
-    run = begin(tmp_path / "one")
+    run = begin(tmp_path / "one", recipe=SHORT)
     run.train(STAGES)
     saved = checkpoint.read(tmp_path / "one/stage1/last.pt")["run"]["optimizer"]["state"]
     assert len(taken) == 1
@@ -195,8 +196,7 @@ class Stopped(Exception):
     pass
 
 
-@pytest.mark.parametrize("stage", STAGES)
-@pytest.mark.parametrize("step", [1, 2])
+@pytest.mark.parametrize(("stage", "step"), [("1", 1), ("2", 2)])
 def test_a_run_goes_on_within_an_epoch(whole, tmp_path, monkeypatch, stage, step):
     """Instance memories are written in every step, and so part of what is saved."""
     run = begin(tmp_path / "cut")
@@ -258,10 +258,10 @@ def test_nothing_to_tell_apart_ends_in_advice(tmp_path, monkeypatch, visible, in
     ],
 )
 def test_lopsided_clusterings_are_trained_on(tmp_path, monkeypatch, visible, infrared):
-    run = begin(tmp_path, labelled(monkeypatch, visible.tolist(), infrared.tolist()))
+    run = begin(tmp_path, labelled(monkeypatch, visible.tolist(), infrared.tolist()), SHORT)
     run.train(STAGES)
     lines = entries(run)
-    assert len(lines) == 4
+    assert len(lines) == 2
     ranked = f"{len(infrared)} infrared images, fewer than the 5 of an association: all rank"
     assert (ranked in lines[-1]["notes"]) == (len(infrared) < 5)
     for m, labels in ((VIS, visible), (INF, infrared)):
@@ -274,7 +274,7 @@ def test_lopsided_clusterings_are_trained_on(tmp_path, monkeypatch, visible, inf
 
 def test_no_visible_image_that_is_trained_on_ends_in_advice(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "associate", lambda visible, *_, **__: np.full(len(visible[0]), -1))
-    run = begin(tmp_path, labelled(monkeypatch, PLAIN, PLAIN))
+    run = begin(tmp_path, labelled(monkeypatch, PLAIN, PLAIN), SHORT)
     with pytest.raises(
         UserError, match=r"stage 2 epoch 0: no visible image that is in a cluster belongs to an infrared"
     ):
@@ -294,7 +294,7 @@ def test_clusters_that_vanish_are_told(tmp_path, monkeypatch):
 def test_images_all_alike_give_the_same_run_twice(tmp_path, monkeypatch):
     logs = []
     for name in ("one", "two"):
-        run = begin(tmp_path / name, labelled(monkeypatch, PLAIN, PLAIN), pixels=100)
+        run = begin(tmp_path / name, labelled(monkeypatch, PLAIN, PLAIN), SHORT, pixels=100)
         run.train(STAGES)
         logs.append(entries(run))
     assert logs[0] == logs[1]
