@@ -216,6 +216,18 @@ def mutations():
         "self.images[m].clustered", "self.images[m].store",
         "tests/training/test_trainer.py::test_clustering_sees_the_pictures_made_for_it",
     )  # fmt: skip
+    yield Mutation(
+        "instances", "SDCL's instance memories are among what is saved within an epoch",
+        "tokenmatcher/methods/sdcl_objective.py",
+        "[*clusters.values(), *(memory for pair in self.instances.values() for memory in pair)]",
+        "[*clusters.values()]",
+        "tests/test_sdcl_end_to_end.py::test_a_killed_run_resumes_to_the_same_weights",
+    )  # fmt: skip
+    yield Mutation(
+        "buffers", "SDCL's second stage goes on with the first one's optimiser", "tokenmatcher/training/trainer.py",
+        "self.position.optimizer if self.stages[number].keeps_optimizer else None", "None",
+        "tests/methods/test_sdcl.py::test_stage_two_goes_on_with_the_optimiser",
+    )  # fmt: skip
 
 
 def passes(folder, test):
