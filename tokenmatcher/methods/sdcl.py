@@ -58,7 +58,7 @@ NO_CLUSTERS = -1  # of the epoch before, where there was none
 
 
 class SDCL(Method):
-    """clusters: of each modality in the epoch before."""
+    """clusters: how many each modality had in the epoch before."""
 
     name: ClassVar[str] = "sdcl"
     presets: ClassVar[Presets] = PRESETS
