@@ -51,13 +51,16 @@ def copied(memory: M) -> M:
 class ClusterMemory(Memory):
     """One unit vector per cluster.
 
+    Args:
+        unit: make the vectors unit; if not, each is as given until its first update.
+
     Attributes:
         vectors: (K, D), without gradient.
         momentum: share of the old vector kept at an update, 0..1.
     """
 
-    def __init__(self, centroids: Tensor, momentum: float) -> None:
-        self.vectors = F.normalize(centroids.detach(), dim=1)
+    def __init__(self, centroids: Tensor, momentum: float, *, unit: bool = True) -> None:
+        self.vectors = F.normalize(centroids.detach(), dim=1) if unit else centroids.detach().clone()
         self.momentum = momentum
 
     @torch.no_grad()

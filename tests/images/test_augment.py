@@ -224,6 +224,22 @@ def test_late_jitter_is_the_twins_alone_and_turns_about_the_border_too():
     assert not borders(replace(config, late_jitter=False), jitter_plain=False).any()
 
 
+def test_infrared_is_jittered_late_where_the_plain_ones_are_not():
+    make = augment.Augmenter(CONFIG, (24, 12), torch.Generator().manual_seed(0))
+    for jitter, jitter_plain, late in ((True, False, True), (True, True, False), (False, False, False)):
+        parameters = make.infrared(4, jitter=jitter, jitter_plain=jitter_plain)
+        assert parameters.jittered.tolist() == [jitter] * 4
+        assert parameters.late.tolist() == [late] * 4
+
+
+def test_without_jitter_nothing_is_touched():
+    config = replace(CONFIG, jitter=0.0)
+    parameters = augment.Augmenter(config, (24, 12), torch.Generator().manual_seed(0)).visible_twins(
+        4, jitter_plain=True
+    )
+    assert not parameters.jittered.any(), "a factor of 1 would still cost rounding and time"
+
+
 def test_a_part_of_a_batch_looks_as_in_the_whole():
     images = pictures(count=6).repeat(2, 1, 1, 1)
     parameters = augment.Augmenter(CONFIG, (24, 12), torch.Generator().manual_seed(3)).visible_twins(

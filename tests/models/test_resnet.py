@@ -9,10 +9,13 @@ from torch import nn
 from torchvision.models import resnet50
 
 from tokenmatcher.models.norms import GroupedBatchNorm
-from tokenmatcher.models.resnet import NonLocal, ResNetConfig, TwoStemResNet, gem
+from tokenmatcher.models.resnet import NonLocal, TwoStemResNet, gem
+from tokenmatcher.recipe import ModelConfig
 
-WHOLE = ResNetConfig(height=64, width=32, bn_groups=1)
-TINY = ResNetConfig(height=32, width=16, layers=(1, 2, 1, 1), width_per_group=4, non_local=True, bn_groups=1)
+WHOLE = ModelConfig(network="resnet", height=64, width=32, bn_groups=1)
+TINY = ModelConfig(
+    network="resnet", height=32, width=16, layers=(1, 2, 1, 1), width_per_group=4, non_local=True, bn_groups=1
+)
 BATCH = 4
 
 
@@ -39,7 +42,7 @@ def ours(theirs):
     stems = {f"{m}.{name}": value for m in ("visible", "infrared") for name, value in state.items() if name[-1] != "x"}
     own = {name: stems.get(name, state.get(name, value)) for name, value in network.state_dict().items()}
     assert {name for name in own if name not in stems and name not in state} == {
-        name for name in own if name.startswith("neck.")
+        name for name in own if name.startswith("necks.")
     }
     network.load_state_dict(own)
     return network
@@ -71,7 +74,7 @@ def test_it_is_torchvisions(theirs, ours, modality, training):
 def test_the_papers_map_and_where_attention_stands():
     """On no device, so that nothing is computed."""
     with torch.device("meta"):
-        network = TwoStemResNet(ResNetConfig(non_local=True))
+        network = TwoStemResNet(ModelConfig(network="resnet", height=288, width=144, non_local=True))
         maps = []
         network.layer4.register_forward_hook(lambda _module, _inputs, output: maps.append(output.shape))
         found = network(torch.empty(8, 3, 288, 144), torch.empty(16, 3, 288, 144))
@@ -81,7 +84,7 @@ def test_the_papers_map_and_where_attention_stands():
     assert blocks == {f"layer2.non_local{n}" for n in (2, 3)} | {f"layer3.non_local{n}" for n in (3, 4, 5)}
     norms = [module for module in network.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
     assert all(isinstance(norm, GroupedBatchNorm) and norm.groups == 4 for norm in norms)
-    assert [name for name, p in network.named_parameters() if not p.requires_grad] == ["neck.bias"]
+    assert [name for name, p in network.named_parameters() if not p.requires_grad] == ["necks.0.bias"]
 
 
 def test_attention_is_the_sum_over_all_places():

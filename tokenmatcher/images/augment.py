@@ -113,11 +113,12 @@ class Parameters:
 def draw_parameters(
     batch: int, height: int, width: int, config: DataConfig, generator: torch.Generator, *, jittered: Tensor
 ) -> Parameters:
-    """Draw for `batch` images; `jittered` (B,) bool says which of them get colour jitter.
+    """Draw for `batch` images; `jittered` (B,) bool says which of them get colour jitter, if there is any.
 
     The number of draws does not depend on `jittered`.
     """
     strength = config.jitter
+    jittered = jittered & (strength > 0)
     spread = torch.rand(batch, 4, generator=generator) * 2 - 1
     factors = spread * strength
     factors[:, :3] += 1
@@ -249,8 +250,9 @@ class Augmenter:
         parameters.source[batch:] = draw_channels(batch, self.generator)
         return parameters
 
-    def infrared(self, batch: int, *, jitter: bool) -> Parameters:
-        """For `batch` infrared pictures."""
+    def infrared(self, batch: int, *, jitter: bool, jitter_plain: bool = True) -> Parameters:
+        """For `batch` infrared pictures; where plain visible ones are not jittered, these are late, as twins are."""
         parameters = self.visible(batch, jitter=jitter)
+        parameters.late[:] = self.config.late_jitter and jitter and not jitter_plain
         parameters.source[:] = draw_greys(batch, self.generator)
         return parameters

@@ -41,7 +41,8 @@ class Batching:
     instances: images of each.
     other_cameras: draw the instances of an identity from cameras other than the first one's, where it has any.
     twins: give each visible image a one-channel twin, behind all the plain copies.
-    jitter_plain: jitter also the plain visible copies and the infrared images.
+    jitter_plain: jitter also the plain visible copies.
+    jitter_infrared: jitter the infrared images; None: as the plain visible ones.
     """
 
     iters: int
@@ -50,6 +51,7 @@ class Batching:
     other_cameras: bool
     twins: bool
     jitter_plain: bool
+    jitter_infrared: bool | None = None
 
     def images(self, modality: Modality) -> int:
         """Images of a modality in a batch, twins among them."""
@@ -151,7 +153,8 @@ def make_batches(
         for modality, chosen in zip(plans, rows, strict=True):
             count = len(chosen)
             if modality is Modality.INFRARED:
-                parameters = augmenter.infrared(count, jitter=batching.jitter_plain)
+                jitter = batching.jitter_plain if batching.jitter_infrared is None else batching.jitter_infrared
+                parameters = augmenter.infrared(count, jitter=jitter, jitter_plain=batching.jitter_plain)
             elif batching.twins:
                 parameters = augmenter.visible_twins(count, jitter_plain=batching.jitter_plain)
                 chosen = np.concatenate([chosen, chosen])

@@ -57,17 +57,24 @@ def own_weights(config: LossConfig) -> dict[str, float]:
 def own_losses(
     views: Views, labels: dict[Modality, np.ndarray], memories: dict[Modality, ClusterMemory], config: LossConfig
 ) -> dict[str, Tensor]:
-    terms = {
+    terms = own_contrast(views, labels, memories, config.temperature)
+    terms["diversity"] = torch.stack([token_diversity(view.tokens) for view in views.values()]).sum()
+    return terms
+
+
+def own_contrast(
+    views: Views, labels: Mapping[Modality, np.ndarray], memories: Mapping[Modality, ClusterMemory], temperature: float
+) -> dict[str, Tensor]:
+    """By modality: its images against the memory of its own clusters."""
+    return {
         modality.value: cluster_contrast(
             view.features,
             memories[modality].vectors,
             rows_on(labels[modality][view.index], view.features),
-            config.temperature,
+            temperature,
         )
         for modality, view in views.items()
     }
-    terms["diversity"] = torch.stack([token_diversity(view.tokens) for view in views.values()]).sum()
-    return terms
 
 
 def batch_pairs(neighbours: Neighbours, index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

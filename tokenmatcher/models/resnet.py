@@ -14,37 +14,22 @@ map, D = 2048.
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass
 from functools import partial
 
 import torch
 from torch import Tensor, nn
 from torchvision.models.resnet import Bottleneck, ResNet
 
-from tokenmatcher.contracts import Modality
-from tokenmatcher.models.backbone import StochasticDepth, TokenOutput
+from tokenmatcher.errors import SettingError
+from tokenmatcher.models.base import Network, groups_of
 from tokenmatcher.models.norms import GroupedBatchNorm, gather_groups, scatter_groups
-from tokenmatcher.recipe import number
+from tokenmatcher.models.source import Source, numbered
+from tokenmatcher.recipe import ModelConfig
 
 GEM_FLOOR = 1e-12
 NECK_STD = 0.01  # of the neck's fresh weights, around 1
+LAYERS = ("layer1", "layer2", "layer3", "layer4")
 NON_LOCAL = {"layer2": 2, "layer3": 3}  # behind so many of a layer's last blocks
-
-
-@dataclass(frozen=True, kw_only=True)
-class ResNetConfig:
-    """network"""
-
-    height: int = number(288, "image height, pixels [C]")
-    width: int = number(144, "image width, pixels [C]")
-    layers: tuple[int, int, int, int] = number((3, 4, 6, 3), "blocks of each layer [C]")
-    width_per_group: int = number(64, "channels of the first layer's 3x3 convolutions; the next layers double them [C]")
-    non_local: bool = number(False, "PGM's attention between the places of a map [C]")
-    bn_groups: int = number(
-        4,
-        "parts of a batch that batch norm normalises apart from each other, as the published runs did on 4 GPUs; "
-        "running statistics come from the first [C]",
-    )
 
 
 class NonLocal(nn.Module):
@@ -73,21 +58,15 @@ def gem(maps: Tensor) -> Tensor:
     return (maps.pow(3).mean((2, 3)) + GEM_FLOOR).pow(1 / 3)
 
 
-class TwoStemResNet(nn.Module):
-    """ResNet of bottlenecks (He et al., CVPR 2016), torchvision's, with a stem for each modality.
+class TwoStemResNet(Network):
+    """ResNet of bottlenecks (He et al., CVPR 2016), torchvision's, with a stem for each modality. A feature has one part.
 
-    The neck's bias is kept at 0 (`requires_grad` is off). Fresh weights follow PyTorch's global generator: convolutions
-    Kaiming (fan-out), norms 1 and 0, the neck's weight normal around 1.
-
-    Attributes:
-        depth_modules: residual branches that are left out at random; there are none.
+    Fresh weights follow PyTorch's global generator: convolutions Kaiming (fan-out), norms 1 and 0, the neck's weight
+    normal around 1.
     """
 
-    depth_modules: tuple[StochasticDepth, ...] = ()
-
-    def __init__(self, config: ResNetConfig) -> None:
-        super().__init__()
-        self.config = config
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__(config)
         groups = config.bn_groups
         trunk = ResNet(
             Bottleneck,
@@ -100,63 +79,60 @@ class TwoStemResNet(nn.Module):
             part.stride = (1, 1)
         self.visible, self.infrared = _stem(groups), _stem(groups)
         self.layer1, self.layer2, self.layer3, self.layer4 = (
-            _layer(getattr(trunk, name), NON_LOCAL.get(name, 0) if config.non_local else 0, groups)
-            for name in ("layer1", "layer2", "layer3", "layer4")
+            _layer(getattr(trunk, name), NON_LOCAL.get(name, 0) if config.non_local else 0, groups) for name in LAYERS
         )
-        self.neck = GroupedBatchNorm(trunk.fc.in_features, groups)
-        nn.init.normal_(self.neck.weight, 1.0, NECK_STD)
-        self.neck.bias.requires_grad_(False)
+        self.finish(1, trunk.fc.in_features)
+        nn.init.normal_(self.necks[0].weight, 1.0, NECK_STD)
 
     @property
-    def width(self) -> int:
-        """D, of a feature."""
-        return self.neck.num_features
+    def description(self) -> str:
+        config = self.config
+        attention = ", non-local blocks" if config.non_local else ""
+        return (
+            f"ResNet of {'+'.join(map(str, config.layers))} bottlenecks from {config.width_per_group} channels on"
+            f"{attention}, a stem for each modality"
+        )
 
-    def forward(
-        self, visible: Tensor | None = None, infrared: Tensor | None = None, depth_draws: Tensor | None = None
-    ) -> TokenOutput:
-        """Both modalities in one pass, so that batch statistics behind the stems see both.
-
-        Args:
-            visible: (B1, 3, H, W) normalised pixels, or None.
-            infrared: (B2, 3, H, W) normalised pixels, or None.
-            depth_draws: not read; other backbones have random depth.
-
-        Returns:
-            The pooled maps as one token (B, 1, D), and features (B, D), of the B1 visible images, then of the B2
-            infrared ones.
-
-        Raises:
-            ValueError: no images, or images that are not (B, 3, H, W) of the configured size; while training, images
-                of a modality that do not divide into the batch norm groups.
-        """
-        if visible is None and infrared is None:
-            raise ValueError("needs visible or infrared images, got neither")
-        size = (3, self.config.height, self.config.width)
-        maps, counts = [], []
-        for modality, stem, images in (
-            (Modality.VISIBLE, self.visible, visible),
-            (Modality.INFRARED, self.infrared, infrared),
-        ):
-            if images is None:
-                continue
-            if images.ndim != 4 or images.shape[1:] != size:
-                expected = "x".join(map(str, size))
-                raise ValueError(f"{modality} images must be Bx{expected}, got {tuple(images.shape)}")
-            maps.append(stem(images.contiguous(memory_format=_order(images))))
-            counts.append(images.shape[0])
-        # Of this process; on several GPUs to a group the norms are nn.SyncBatchNorm, which knows no groups.
-        groups = getattr(self.neck, "groups", 1) if self.training else 1
-        rows = torch.cat(maps)
+    def tokens(self, visible: Tensor | None, infrared: Tensor | None) -> Tensor:
+        """While training, group g of both modalities is normalised together in all that they share."""
+        parts = [
+            stem(images.contiguous(memory_format=_order(images)))
+            for stem, images in ((self.visible, visible), (self.infrared, infrared))
+            if images is not None
+        ]
+        counts = [part.shape[0] for part in parts]
+        groups = groups_of(self.necks, training=self.training)
+        rows = torch.cat(parts)
         if groups > 1:
             rows = gather_groups(rows, counts, groups).contiguous(memory_format=_order(rows))
         for layer in (self.layer1, self.layer2, self.layer3, self.layer4):
             rows = layer(rows)
-        pooled = gem(rows.float())  # under autocast, too, what follows is float32
-        features = self.neck(pooled)
-        if groups > 1:
-            pooled, features = (scatter_groups(values, counts, groups) for values in (pooled, features))
-        return TokenOutput(pooled.unsqueeze(1), features)
+        pooled = gem(rows.float())  # under autocast, too: cubes of halves overflow
+        return (scatter_groups(pooled, counts, groups) if groups > 1 else pooled).unsqueeze(1)
+
+    def set_recompute(self, on: bool) -> None:
+        """Its layers hold batch norms, whose running statistics a second pass would write a second time.
+
+        Raises:
+            SettingError: it is asked for.
+        """
+        if on:
+            raise SettingError("{recompute}: not with {network} resnet, whose batch norms would count a batch twice")
+
+    @classmethod
+    def sizes(cls, config: ModelConfig, file: Source) -> dict[str, tuple[float, float]]:
+        found = {
+            f"layers, {name}": (blocks, numbered(file, f"{name}.") - _attention(name, blocks, config.non_local))
+            for name, blocks in zip(LAYERS, config.layers, strict=True)
+        }
+        width = file.shape("layer1.0.conv1.weight", 4)[0]
+        attention = sum(_attention(name, blocks, True) for name, blocks in zip(LAYERS, config.layers, strict=True))
+        held = sum(key.endswith(".theta.weight") for key in file.tensors)
+        return {
+            **found,
+            "width_per_group": (config.width_per_group, width),
+            "non_local": (attention if config.non_local else 0, held),
+        }
 
 
 def _stem(groups: int) -> nn.Sequential:
@@ -181,6 +157,11 @@ def _layer(blocks: nn.Sequential, last: int, groups: int) -> nn.Sequential:
         if place >= len(blocks) - last:
             parts[f"non_local{place}"] = NonLocal(channels, groups)
     return nn.Sequential(parts)
+
+
+def _attention(name: str, blocks: int, asked: bool) -> int:
+    """Non-local blocks in a layer of so many blocks."""
+    return min(NON_LOCAL.get(name, 0), blocks) if asked else 0
 
 
 def _order(images: Tensor) -> torch.memory_format:
