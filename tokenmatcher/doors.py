@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 METHODS = {
     "tokenmatcher": ("tokenmatcher.methods.tokenmatcher", "TokenMatcher"),
     "sdcl": ("tokenmatcher.methods.sdcl", "SDCL"),
+    "adca": ("tokenmatcher.methods.adca", "ADCA"),
+    "pgm": ("tokenmatcher.methods.pgm", "PGM"),
 }
 MATCHERS = {
     name: f"tokenmatcher.mining.matchers.{name}"

@@ -17,7 +17,7 @@ from tokenmatcher.contracts import Modality
 from tokenmatcher.errors import SettingError, UserError
 
 MOST = 1e6  # of any number; infinity and nan are none
-NETWORKS = ("token_vit", "two_branch")  # see `tokenmatcher.models.networks`
+NETWORKS = ("token_vit", "two_branch", "resnet")  # see `tokenmatcher.models.networks`
 
 R = TypeVar("R", bound="Recipe")
 
@@ -50,7 +50,7 @@ class ModelConfig:
     network: str = number(
         "token_vit",
         "token_vit: ViT with several class tokens, TokenMatcher's; two_branch: ViT whose last block is there twice, "
-        "SDCL's",
+        "SDCL's; resnet: ResNet-50 with two stems, ADCA's and PGM's",
         choices=NETWORKS,
     )
     height: int = number(384, "image height, pixels [P]")
@@ -63,6 +63,15 @@ class ModelConfig:
     mlp_ratio: float = number(4.0, "hidden width of a block's MLP over the token width [P]")
     num_tokens: int = number(4, "class tokens T; SYSU 4, RegDB 6 [P]")
     drop_path: float = number(0.3, "stochastic depth of the last block, rising linearly from 0 [C]")
+    layers: tuple[int, int, int, int] = number((3, 4, 6, 3), "resnet: blocks of each of its layers [C]")
+    width_per_group: int = number(
+        64, "resnet: channels of the first layer's 3x3 convolutions, from where they double [C]"
+    )
+    non_local: bool = number(False, "resnet: attention between the places of a map, as PGM has it [C]")
+    unit_views: bool = number(
+        False,
+        "make an image's feature unit, and its mirror image's, before their mean is taken; ADCA and PGM [C]",
+    )
     bn_groups: int = number(
         4,
         "parts of a batch that batch norm normalises apart from each other, as the published runs did on 4 GPUs; "
@@ -287,6 +296,7 @@ def network_rules(model: ModelConfig) -> list[tuple[bool, str]]:
     return {
         "token_vit": [*vit, (model.num_tokens >= 2, "{num_tokens} must be at least 2")],
         "two_branch": [*vit, (model.num_tokens == 1, "{num_tokens} must be 1: network two_branch has one class token")],
+        "resnet": [],
     }[model.network]
 
 

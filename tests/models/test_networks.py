@@ -14,7 +14,11 @@ from tokenmatcher.models.weights import LAYOUTS, build_model
 from tokenmatcher.recipe import ModelConfig, Recipe
 from tokenmatcher.training.checkpoint import RunFolder
 
-OWN = {"token_vit": {}, "two_branch": {"num_tokens": 1}}  # numbers that each needs
+OWN = {
+    "token_vit": {},
+    "two_branch": {"num_tokens": 1},
+    "resnet": {"layers": (1, 1, 1, 1), "width_per_group": 4, "non_local": True},
+}  # numbers that each needs
 CHOICES = next(leaf for leaf in fields(ModelConfig) if leaf.name == "network").metadata["choices"]
 
 

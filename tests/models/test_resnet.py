@@ -76,7 +76,7 @@ def test_the_papers_map_and_where_attention_stands():
     with torch.device("meta"):
         network = TwoStemResNet(ModelConfig(network="resnet", height=288, width=144, non_local=True))
         maps = []
-        network.layer4.register_forward_hook(lambda _module, _inputs, output: maps.append(output.shape))
+        network.layer4[-1].register_forward_hook(lambda _module, _inputs, output: maps.append(output.shape))
         found = network(torch.empty(8, 3, 288, 144), torch.empty(16, 3, 288, 144))
     assert maps == [(24, 2048, 18, 9)]
     assert found.features.shape == (24, 2048) and network.width == 2048
@@ -171,6 +171,21 @@ def test_groups_are_separate_passes(modalities, monkeypatch):
     for name, value in grouped.state_dict().items():
         if "running" in name:
             assert_near(value, passes[0].state_dict()[name], 1e-8)
+
+
+def test_recomputing_counts_a_batch_once():
+    images, found = torch.randn(BATCH, 3, 32, 16), []
+    network = TwoStemResNet(replace(TINY, bn_groups=2)).train()
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    for on in (False, True):
+        network.load_state_dict(before)
+        network.set_recompute(on)
+        network(images, images).features.square().sum().backward()
+        found.append({name: value.clone() for name, value in network.state_dict().items()})
+    plain, again = found
+    for name, value in plain.items():
+        assert torch.equal(value, again[name]), name
+    assert any(not torch.equal(plain[name], before[name]) for name in plain if "running" in name)
 
 
 def test_wrong_images_are_refused():

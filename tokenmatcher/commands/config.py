@@ -14,7 +14,8 @@ from tokenmatcher.recipe import Recipe
 
 # Where a run starts from unless told otherwise, by network, and by preset if one has a start of its own.
 _VIT = {"": Path("pretrained/vit_base_ics_cfs_lup.pth"), "demo": Path("pretrained/demo_vit.pth")}
-PRETRAINED: dict[str, dict[str, Path]] = {"token_vit": _VIT, "two_branch": _VIT}
+_RESNET = {"": Path("pretrained/resnet50-0676ba61.pth")}  # torchvision's IMAGENET1K_V1
+PRETRAINED: dict[str, dict[str, Path]] = {"token_vit": _VIT, "two_branch": _VIT, "resnet": _RESNET}
 WEIGHTS = {"last": "last epoch", "best": "best on the test set"}
 
 RUN_FLAGS = (

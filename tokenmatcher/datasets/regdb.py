@@ -35,7 +35,6 @@ class RegDB(Dataset):
     trials = REGDB_TRIALS
     size = REGDB_SIZE
     options = REGDB_OPTIONS
-    departures = ("an image's neighbours are found by its own index",)
 
     def prepare(self, data_dir: Path) -> Summary:
         return prepare_regdb(data_dir)

@@ -25,16 +25,16 @@ import numpy as np
 from torch import Tensor
 
 from tokenmatcher.contracts import NO_PARTNER, EpochRecord, Modality
+from tokenmatcher.datasets.base import Dataset
 from tokenmatcher.memory import ClusterMemory
 from tokenmatcher.methods.base import Prepared, Stage
 from tokenmatcher.methods.contrast import rows_on
-from tokenmatcher.methods.dual import DualMethod, DualObjective, DualStage, Separate, prepared
-from tokenmatcher.methods.numbers import ADCARecipe
+from tokenmatcher.methods.dual import OTHER_MATCHER, DualMethod, DualObjective, DualStage, Separate, prepared
+from tokenmatcher.mining.matchers import counts
+from tokenmatcher.mining.matchers.base import Matcher
 from tokenmatcher.presets.adca import ADCA as PRESETS
-from tokenmatcher.presets.adca import PUBLISHED
+from tokenmatcher.presets.adca import PUBLISHED, ADCARecipe
 from tokenmatcher.recipe import Presets
-
-CHOSEN_BY_ALL = "the best epoch is told by the mean of all test trials"
 
 
 class ADCA(DualMethod):
@@ -44,10 +44,20 @@ class ADCA(DualMethod):
     presets: ClassVar[Presets] = PRESETS
     published: ClassVar[Mapping[str, str]] = PUBLISHED
     default_matcher: ClassVar[str | None] = "counts"
+    document: ClassVar[str] = 'docs/methods.md, "ADCA"'
     recipe: ADCARecipe
 
     def stages(self) -> list[Stage]:
         return [Separate(self), Aggregated(self)]
+
+    @classmethod
+    def departures(cls, recipe: ADCARecipe, dataset: Dataset, matcher: Matcher | None) -> list[str]:
+        return [
+            *super().departures(recipe, dataset, matcher),
+            *([] if matcher is counts.match else [OTHER_MATCHER]),
+            *(["aggregated vectors are made unit at once"] if recipe.matching.unit_memory else []),
+            *(["the best epoch is told by all ten trials"] if dataset.name == "sysu" else []),
+        ]
 
 
 class Aggregated(DualStage):

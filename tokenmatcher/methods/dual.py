@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
+from typing import Any
 
 from torch import Tensor
 
@@ -23,12 +24,15 @@ from tokenmatcher.methods.base import Method, Prepared, Stage, Views
 from tokenmatcher.methods.contrast import contrast_targets, own_contrast
 from tokenmatcher.methods.facts import match_examples, match_facts
 from tokenmatcher.methods.labelling import label_modalities
-from tokenmatcher.methods.numbers import DualRecipe
 from tokenmatcher.methods.targets import ContrastTargets
 from tokenmatcher.mining.matchers.base import Clusters, Matcher
+from tokenmatcher.presets.dual import DualRecipe
 from tokenmatcher.schedules import rate_of
 
 WRITES = {"each": ClusterMemory.update, "hard": ClusterMemory.update_hardest}  # by `memory_update`
+
+
+OTHER_MATCHER = "clusters are matched by another matcher than the published one"
 
 
 class DualObjective:
@@ -76,6 +80,14 @@ class DualMethod(Method):
     @abstractmethod
     def stages(self) -> list[Stage]: ...
 
+    @classmethod
+    def departures(cls, recipe: Any, dataset: Dataset, matcher: Matcher | None) -> list[str]:
+        last = "stage 2 starts from stage 1's last weights, not the best on the test set"
+        return [
+            "where there are fewer clusters than places in a batch, some come twice",
+            *([last] if recipe.schedule.stage2_start == "last" else []),
+        ]
+
     def labels(self, features: Mapping[Modality, Tensor], stage: str, record: EpochRecord) -> ContrastTargets:
         """Pseudo labels of both modalities, described in the record, and centroids.
 
@@ -119,7 +131,7 @@ class DualMethod(Method):
 
 
 class DualStage(Stage):
-    """An epoch's images, batches and rate, in either stage; `which`, 0 or 1, picks from the recipe's pairs of numbers."""
+    """What both stages have in common; `which`, 0 or 1, picks from the recipe's pairs of numbers."""
 
     tested_by = "mAP"
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tokenmatcher.contracts import NO_PARTNER, ClusterMatch, Modality
+from tokenmatcher.contracts import NO_PARTNER, ClusterMatch, Modality, PseudoLabels
 from tokenmatcher.evaluation.diagnostics import matchable_share, neighbour_quality, right_matches
 from tokenmatcher.methods.targets import JointTargets
 
@@ -16,20 +16,25 @@ EXAMPLES, SHOWN = 4, 6  # groups of a topic, and pictures of a group beside its 
 
 def facts_of(targets: JointTargets, identities: Mapping[Modality, np.ndarray]) -> dict[str, Any]:
     """What matches and neighbours look like, by the true identities (N,), for the log."""
-    match, labels = targets.match, targets.labels
     return {
-        "match": {
-            "ratio": labels[Modality.VISIBLE].num_clusters / labels[Modality.INFRARED].num_clusters,
-            **match.facts,
-            "fused_pairs": len(match.fused),
-            "right": right_matches(match, labels, identities),
-            "matched": _matched_share(match),
-            "matchable": matchable_share(labels, identities, match.larger),
-        },
+        "match": {**match_facts(targets.match, targets.labels, identities), "fused_pairs": len(targets.match.fused)},
         "neighbours": {
             f"{anchor.value[:3]}-{target.value[:3]}": neighbour_quality(found, identities[anchor], identities[target])
             for (anchor, target), found in targets.neighbours.items()
         },
+    }
+
+
+def match_facts(
+    match: ClusterMatch, labels: Mapping[Modality, PseudoLabels], identities: Mapping[Modality, np.ndarray]
+) -> dict[str, Any]:
+    """What a match looks like, by the true identities (N,), for the log."""
+    return {
+        "ratio": labels[Modality.VISIBLE].num_clusters / labels[Modality.INFRARED].num_clusters,
+        **match.facts,
+        "right": right_matches(match, labels, identities),
+        "matched": _matched_share(match),
+        "matchable": matchable_share(labels, identities, match.larger),
     }
 
 
@@ -41,15 +46,20 @@ def _matched_share(match: ClusterMatch) -> float:
 
 def examples_of(targets: JointTargets) -> dict[str, list[list[tuple[Modality, int]]]]:
     """A few images with their neighbours, and clusters with their partners, spread over all."""
-    match, labels = targets.match, targets.labels
     groups: dict[str, list[list[tuple[Modality, int]]]] = {}
     for (anchor, target), found in targets.neighbours.items():
         chosen = _spread(np.flatnonzero(found.counts), EXAMPLES)
         groups[f"neighbours {anchor}-{target}"] = [
             [(anchor, row), *((target, one) for one in _spread(found.row(row), SHOWN))] for row in chosen
         ]
+    groups["matches"] = match_examples(targets.match, targets.labels)
+    return groups
+
+
+def match_examples(match: ClusterMatch, labels: Mapping[Modality, PseudoLabels]) -> list[list[tuple[Modality, int]]]:
+    """A few clusters with their partners, spread over all."""
     own, other = match.larger, match.larger.other
-    groups["matches"] = [
+    return [
         [
             (m, one)
             for m, cluster in ((own, k), (other, match.partner[own][k]))
@@ -57,7 +67,6 @@ def examples_of(targets: JointTargets) -> dict[str, list[list[tuple[Modality, in
         ]
         for k in _spread(np.flatnonzero(match.partner[own] != NO_PARTNER), EXAMPLES)
     ]
-    return groups
 
 
 def _spread(values: np.ndarray, most: int) -> list[int]:

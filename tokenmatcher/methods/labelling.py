@@ -3,19 +3,22 @@ where training cannot use them, or a note for the log."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from tokenmatcher.contracts import Modality, PseudoLabels
+from tokenmatcher.contracts import EpochRecord, Modality, PseudoLabels
 from tokenmatcher.errors import SettingError
 from tokenmatcher.evaluation.diagnostics import clustering_agreement
+from tokenmatcher.images.sets import ImageSet
 from tokenmatcher.machine import Machine
 from tokenmatcher.mining.clusters import pseudo_labels
 from tokenmatcher.mining.faiss_search import reason_for_cpu
 from tokenmatcher.mining.knn import nearest
-from tokenmatcher.recipe import ClusterConfig
+from tokenmatcher.recipe import ClusterConfig, Recipe
 
 SEARCHES = {"exact": "torch", "approximate": "ivf"}  # `neighbour_search`, as backend of `nearest`
 
@@ -43,6 +46,43 @@ def label_images(features: Tensor, config: ClusterConfig, machine: Machine) -> P
             progress=machine.progress,
         )
     )
+
+
+def label_modalities(
+    features: Mapping[Modality, Tensor],
+    images: Mapping[Modality, ImageSet],
+    recipe: Recipe,
+    machine: Machine,
+    record: EpochRecord,
+    stage: str,
+    *,
+    other_cameras: bool,
+) -> dict[Modality, PseudoLabels]:
+    """Pseudo labels of both modalities, each alone, described in the record.
+
+    Args:
+        features: (N, D) of each, not normalised.
+        stage: its name, for messages.
+        other_cameras: the pictures of a cluster are to be drawn from several cameras.
+
+    Raises:
+        SettingError: a modality has fewer than two clusters.
+    """
+    clusters, labels = recipe.clusters, {}
+    for m in Modality:
+        labels[m] = label_images(features[m], clusters, machine)
+        demand_clusters(labels[m], m, clusters, f"stage {stage} epoch {record.epoch}")
+        record.labels[m.value] = described(labels[m], images[m].identities)
+        record.notes += notes_on_labels(
+            labels[m],
+            m,
+            k1=clusters.k1,
+            people=recipe.data.people(m),
+            cameras=images[m].cameras if other_cameras else None,
+        )
+        record.notes += note_on_search(features[m], m, clusters, machine)
+    record.lap("cluster")
+    return labels
 
 
 def described(labels: PseudoLabels, identities: np.ndarray) -> dict[str, float]:

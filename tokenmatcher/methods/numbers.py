@@ -12,14 +12,20 @@ from tokenmatcher.recipe import Recipe, number
 
 
 @dataclass(frozen=True, kw_only=True)
-class MiningConfig:
+class MatchingConfig:
+    """cluster matching"""
+
+    match_capacity: int = number(2, "clusters that one cluster of the other modality may be matched to, lambda [P]")
+    match_threshold: float = number(0.5, "matcher counts: cosine from which two images are alike [C, of ADCA]")
+    match_ranked: int = number(20, "matcher ranking: places of an image's list that are looked at [C, of SDCL]")
+
+
+@dataclass(frozen=True, kw_only=True)
+class MiningConfig(MatchingConfig):
     """diverse-token neighbours and cluster matching"""
 
     neighbour_ratio: float = number(0.9, "a candidate's similarity must exceed this share of the row's largest [P]")
     votes: int = number(4, "class tokens that must agree on a neighbour; SYSU 4 of 4, RegDB 6 of 6 [P]")
-    match_capacity: int = number(2, "clusters that one cluster of the other modality may be matched to, lambda [P]")
-    match_threshold: float = number(0.5, "matcher counts: cosine from which two images are alike [C, of ADCA]")
-    match_ranked: int = number(20, "matcher ranking: places of an image's list that are looked at [C, of SDCL]")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -26,14 +26,16 @@ import numpy as np
 from torch import Tensor
 
 from tokenmatcher.contracts import NO_PARTNER, ClusterMatch, EpochRecord, Modality, PseudoLabels
+from tokenmatcher.datasets.base import Dataset
 from tokenmatcher.losses import cluster_contrast
 from tokenmatcher.memory import ClusterMemory
 from tokenmatcher.methods.base import Prepared, Stage, View, Views
 from tokenmatcher.methods.contrast import rows_on
-from tokenmatcher.methods.dual import DualMethod, DualObjective, DualStage, Separate, prepared
-from tokenmatcher.methods.numbers import PGMRecipe
+from tokenmatcher.methods.dual import OTHER_MATCHER, DualMethod, DualObjective, DualStage, Separate, prepared
+from tokenmatcher.mining.matchers import hungarian
+from tokenmatcher.mining.matchers.base import Matcher
 from tokenmatcher.presets.pgm import PGM as PRESETS
-from tokenmatcher.presets.pgm import PUBLISHED
+from tokenmatcher.presets.pgm import PUBLISHED, PGMRecipe
 from tokenmatcher.recipe import Presets
 
 
@@ -44,10 +46,22 @@ class PGM(DualMethod):
     presets: ClassVar[Presets] = PRESETS
     published: ClassVar[Mapping[str, str]] = PUBLISHED
     default_matcher: ClassVar[str | None] = "hungarian"
+    document: ClassVar[str] = 'docs/methods.md, "PGM"'
     recipe: PGMRecipe
 
     def stages(self) -> list[Stage]:
         return [Separate(self, jitter_infrared=self.recipe.matching.jitter_infrared), Alternate(self)]
+
+    @classmethod
+    def departures(cls, recipe: PGMRecipe, dataset: Dataset, matcher: Matcher | None) -> list[str]:
+        return [
+            *super().departures(recipe, dataset, matcher),
+            *([TOTAL_MATCHING] if matcher is hungarian.match else [OTHER_MATCHER]),
+            "gradients are those of the memories as the losses saw them",
+        ]
+
+
+TOTAL_MATCHING = "matching goes on until no cluster is left, whichever modality has more"
 
 
 class Alternate(DualStage):

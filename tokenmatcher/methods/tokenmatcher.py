@@ -43,13 +43,7 @@ from tokenmatcher.methods.contrast import (
     rows_on,
 )
 from tokenmatcher.methods.facts import examples_of, facts_of, notes_on_targets
-from tokenmatcher.methods.labelling import (
-    demand_clusters,
-    described,
-    label_images,
-    note_on_search,
-    notes_on_labels,
-)
+from tokenmatcher.methods.labelling import label_modalities
 from tokenmatcher.methods.numbers import LossConfig, TokenMatcherRecipe
 from tokenmatcher.methods.targets import JointTargets
 from tokenmatcher.mining.cameras import drop_split_neighbours
@@ -107,22 +101,15 @@ class TokenMatcher(Method):
         Raises:
             SettingError: a modality has fewer than two clusters.
         """
-        clusters, labels = self.recipe.clusters, {}
-        for m in Modality:
-            labels[m] = label_images(features[m], clusters, self.machine)
-            demand_clusters(labels[m], m, clusters, f"stage {stage} epoch {record.epoch}")
-            record.labels[m.value] = described(labels[m], self.images[m].identities)
-            tells_cameras = stage == "1" and self.dataset.many_cameras
-            record.notes += notes_on_labels(
-                labels[m],
-                m,
-                k1=clusters.k1,
-                people=self.recipe.data.people(m),
-                cameras=self.images[m].cameras if tells_cameras else None,
-            )
-            record.notes += note_on_search(features[m], m, clusters, self.machine)
-        record.lap("cluster")
-        return labels
+        return label_modalities(
+            features,
+            self.images,
+            self.recipe,
+            self.machine,
+            record,
+            stage,
+            other_cameras=stage == "1" and self.dataset.many_cameras,
+        )
 
     @classmethod
     def departures(cls, recipe: TokenMatcherRecipe, dataset: Dataset, matcher: Matcher | None) -> list[str]:
@@ -133,6 +120,7 @@ class TokenMatcher(Method):
             TOTAL_MATCHING if matcher is greedy.match else OTHER_MATCHER,
             *([last] if recipe.schedule.stage2_start == "last" else []),
             *(CAMERA_DEPARTURES if dataset.many_cameras else []),
+            *(REGDB_DEPARTURES if dataset.name == "regdb" else []),
         ]
 
     def state(self) -> dict[str, Any]:
@@ -144,6 +132,7 @@ class TokenMatcher(Method):
 
 TOTAL_MATCHING = "matching leaves no cluster unmatched, whichever modality has more, and raises its capacity for that"
 OTHER_MATCHER = "clusters are matched by another matcher than the published one"
+REGDB_DEPARTURES = ("an image's neighbours are found by its own index",)
 CAMERA_DEPARTURES = (
     "the camera filter drops every neighbour that it finds",
     "in the camera stage's silhouette outliers are no cluster and count 0",

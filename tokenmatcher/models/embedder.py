@@ -24,7 +24,7 @@ class Embedder(nn.Module):
     Args:
         network: read in the mode that it is in; `extract` and `embed` see to inference mode.
         unit: divide each feature by its length, as tests and searches compare them; pseudo labels and centroids are
-            made from features as they are.
+            made from features as they are. What the mean is of is the network's `unit_views`.
         mirror: whether the mirror image is looked at, too; twice the work.
     """
 
@@ -37,6 +37,8 @@ class Embedder(nn.Module):
         pixels = normalise(images if images.is_floating_point() else to_float(images))
         batch = torch.cat([pixels, pixels.flip(3)]) if self.mirror else pixels
         features = self.network(**{self.modality.value: batch}).features
+        if self.network.config.unit_views:
+            features = F.normalize(features, dim=1)
         if self.mirror:
             batch_size = images.shape[0]  # not len, which fixes the batch size of an exported graph
             features = (features[:batch_size] + features[batch_size:]) / 2

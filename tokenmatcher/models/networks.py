@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from tokenmatcher.models.backbone import TokenViT
 from tokenmatcher.models.base import Network
+from tokenmatcher.models.resnet import TwoStemResNet
 from tokenmatcher.models.two_branch import TwoBranchViT
 from tokenmatcher.recipe import ModelConfig
 
-NETWORKS: dict[str, type[Network]] = {"token_vit": TokenViT, "two_branch": TwoBranchViT}
+NETWORKS: dict[str, type[Network]] = {"token_vit": TokenViT, "two_branch": TwoBranchViT, "resnet": TwoStemResNet}
 
 
 def build_network(config: ModelConfig) -> Network:

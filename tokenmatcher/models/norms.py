@@ -10,6 +10,8 @@ Legend: B rows, C channels, G groups, W processes.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -140,6 +142,21 @@ def same_statistics(model: nn.Module, team: Team) -> None:
             if isinstance(module, nn.modules.batchnorm._BatchNorm):
                 for buffer in module.buffers(recurse=False):
                     team.broadcast(buffer)
+
+
+@contextmanager
+def statistics_kept(model: nn.Module) -> Iterator[None]:
+    """Passes in here leave no trace in running statistics: of those that gradient checkpointing does again."""
+    norms = [m for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+    before = [(norm.momentum, norm.get_buffer("num_batches_tracked").clone()) for norm in norms]
+    for norm in norms:
+        norm.momentum = 0.0
+    try:
+        yield
+    finally:
+        for norm, (momentum, counted) in zip(norms, before, strict=True):
+            norm.momentum = momentum
+            norm.get_buffer("num_batches_tracked").copy_(counted)
 
 
 class _Sum(torch.autograd.Function):

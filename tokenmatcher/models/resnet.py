@@ -14,15 +14,16 @@ map, D = 2048.
 from __future__ import annotations
 
 from collections import OrderedDict
+from contextlib import nullcontext
 from functools import partial
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 from torchvision.models.resnet import Bottleneck, ResNet
 
-from tokenmatcher.errors import SettingError
 from tokenmatcher.models.base import Network, groups_of
-from tokenmatcher.models.norms import GroupedBatchNorm, gather_groups, scatter_groups
+from tokenmatcher.models.norms import GroupedBatchNorm, gather_groups, scatter_groups, statistics_kept
 from tokenmatcher.models.source import Source, numbered
 from tokenmatcher.recipe import ModelConfig
 
@@ -59,7 +60,7 @@ def gem(maps: Tensor) -> Tensor:
 
 
 class TwoStemResNet(Network):
-    """ResNet of bottlenecks (He et al., CVPR 2016), torchvision's, with a stem for each modality. A feature has one part.
+    """ResNet of bottlenecks (He et al., CVPR 2016), torchvision's, with a stem for each modality.
 
     Fresh weights follow PyTorch's global generator: convolutions Kaiming (fan-out), norms 1 and 0, the neck's weight
     normal around 1.
@@ -81,8 +82,9 @@ class TwoStemResNet(Network):
         self.layer1, self.layer2, self.layer3, self.layer4 = (
             _layer(getattr(trunk, name), NON_LOCAL.get(name, 0) if config.non_local else 0, groups) for name in LAYERS
         )
+        self.recompute = False
         self.finish(1, trunk.fc.in_features)
-        nn.init.normal_(self.necks[0].weight, 1.0, NECK_STD)
+        nn.init.normal_(self.necks[0].get_parameter("weight"), 1.0, NECK_STD)
 
     @property
     def description(self) -> str:
@@ -106,18 +108,20 @@ class TwoStemResNet(Network):
         if groups > 1:
             rows = gather_groups(rows, counts, groups).contiguous(memory_format=_order(rows))
         for layer in (self.layer1, self.layer2, self.layer3, self.layer4):
-            rows = layer(rows)
+            for block in layer:
+                rows = self._again_backwards(block, rows) if self.recompute and self.training else block(rows)
         pooled = gem(rows.float())  # under autocast, too: cubes of halves overflow
         return (scatter_groups(pooled, counts, groups) if groups > 1 else pooled).unsqueeze(1)
 
-    def set_recompute(self, on: bool) -> None:
-        """Its layers hold batch norms, whose running statistics a second pass would write a second time.
+    def _again_backwards(self, block: nn.Module, rows: Tensor) -> Tensor:
+        """A block whose inner maps are not kept; what its batch norms saw is counted once."""
+        found: Tensor = checkpoint(
+            block, rows, use_reentrant=False, context_fn=lambda: (nullcontext(), statistics_kept(block))
+        )
+        return found
 
-        Raises:
-            SettingError: it is asked for.
-        """
-        if on:
-            raise SettingError("{recompute}: not with {network} resnet, whose batch norms would count a batch twice")
+    def set_recompute(self, on: bool) -> None:
+        self.recompute = on
 
     @classmethod
     def sizes(cls, config: ModelConfig, file: Source) -> dict[str, tuple[float, float]]:
@@ -150,13 +154,20 @@ def _stem(groups: int) -> nn.Sequential:
 def _layer(blocks: nn.Sequential, last: int, groups: int) -> nn.Sequential:
     """The blocks of a layer, by their numbers, as torchvision's files have them; behind so many of the last a non-local
     one, `non_local<number>`."""
-    channels = blocks[0].conv3.out_channels
+    channels = _width_of(blocks)
     parts: OrderedDict[str, nn.Module] = OrderedDict()
     for place, block in enumerate(blocks):
         parts[f"{place}"] = block
         if place >= len(blocks) - last:
             parts[f"non_local{place}"] = NonLocal(channels, groups)
     return nn.Sequential(parts)
+
+
+def _width_of(blocks: nn.Sequential) -> int:
+    """Channels that a layer of bottlenecks puts out."""
+    first = blocks[0]
+    assert isinstance(first, Bottleneck)
+    return first.conv3.out_channels
 
 
 def _attention(name: str, blocks: int, asked: bool) -> int:

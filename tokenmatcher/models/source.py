@@ -21,6 +21,7 @@ class Layout(str, Enum):
     AUTHORS = "authors"
     SDCL = "SDCL authors"
     PRETRAINED = "pretrained"
+    IMAGENET = "imagenet"
 
 
 @dataclass(frozen=True, kw_only=True)

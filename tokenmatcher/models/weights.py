@@ -7,6 +7,7 @@
     pretrained    patch_embed.*                             both stems, blocks, norms; patch positions resized, necks
                                                             fresh. TokenViT: class tokens all alike, their positions
                                                             fresh; TwoBranchViT: both branches alike
+    imagenet      layer1.*                                  both stems, layers; neck and non-local blocks fresh
 
 A file is untrusted: it is read with PyTorch's safe unpickler, and a key that is missing, unexpected, misshapen
 or not finite is refused by name. Keys are compared without the prefixes `module.` and `backbone.`.
@@ -29,6 +30,7 @@ from tokenmatcher.models.files import load_file
 from tokenmatcher.models.filling import built, fill
 from tokenmatcher.models.networks import NETWORKS
 from tokenmatcher.models.published import from_authors, from_sdcl
+from tokenmatcher.models.resnet_start import from_imagenet
 from tokenmatcher.models.source import ImportReport, Layout, Source
 from tokenmatcher.models.vit_start import from_pretrained
 from tokenmatcher.recipe import ModelConfig, network_config
@@ -60,6 +62,7 @@ LAYOUTS = (  # the first that fits
         lambda source, config, _: from_authors(source, config),
     ),
     Known(Layout.PRETRAINED, ("patch_embed.",), ("token_vit", "two_branch"), from_pretrained),
+    Known(Layout.IMAGENET, ("layer1.",), ("resnet",), from_imagenet),
 )
 
 

@@ -7,13 +7,15 @@ rendered people on a laptop. Each method's presets are a file here.
 from __future__ import annotations
 
 from tokenmatcher.errors import SettingError
+from tokenmatcher.presets.adca import ADCA
+from tokenmatcher.presets.pgm import PGM
 from tokenmatcher.presets.sdcl import SDCL
 from tokenmatcher.presets.tokenmatcher import PAPER_REGDB, PAPER_SYSU, TOKENMATCHER
 from tokenmatcher.recipe import Presets, Recipe
 
 __all__ = ["PAPER_REGDB", "PAPER_SYSU", "PRESETS", "TOKENMATCHER", "Presets", "chosen", "preset"]
 
-PRESETS: dict[str, Presets] = {"tokenmatcher": TOKENMATCHER, "sdcl": SDCL}
+PRESETS: dict[str, Presets] = {"tokenmatcher": TOKENMATCHER, "sdcl": SDCL, "adca": ADCA, "pgm": PGM}
 
 
 def preset(dataset: str, name: str, method: str = "tokenmatcher") -> Recipe:

@@ -31,7 +31,8 @@ PAPER_REGDB = PAPER_SYSU.override(
     }
 )
 
-_DEMO = {
+# Of any method; from where TokenMatcher's own differ.
+DEMO = {
     "height": 96,
     "width": 32,
     "stem_channels": 24,
@@ -46,14 +47,17 @@ _DEMO = {
     "k1": 15,
     "k2": 4,
     "eps": 0.5,
-    "neighbour_ratio": 0.8,
     "optimizer": "adamw",
-    "momentum": 0.8,
     "epochs": (3, 12),
     "iters": (50, 50),
     "lr": (3e-4, 4e-4),
     "lr_min": (1e-6, 1e-6),
     "eval_start": 100,
+}
+_DEMO = {
+    **DEMO,
+    "neighbour_ratio": 0.8,
+    "momentum": 0.8,
     "camera_eps": (0.45,) * 6,
     "camera_k1": 8,
     "camera_k2": 3,

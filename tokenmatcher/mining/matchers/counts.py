@@ -89,9 +89,12 @@ def match(clusters: Clusters) -> ClusterMatch:
     pairs = accepted_pairs(alike)
     partner = {m: np.full(labels[m].num_clusters, NO_PARTNER) for m in Modality}
     partner[visible][pairs[:, 0]], partner[infrared][pairs[:, 1]] = pairs[:, 1], pairs[:, 0]
-    share = float(alike.counts.sum() / max(1, len(labels[visible]) * len(labels[infrared])))
+    kept = int(alike.counts.sum())
+    share = kept / max(1, len(labels[visible]) * len(labels[infrared]))
     return ClusterMatch(
-        partner, facts={"alike_share": share, "accepted": len(pairs)}, notes=_notes(share, clusters.threshold)
+        partner,
+        facts={"alike": kept, "alike_share": share, "accepted": len(pairs)},
+        notes=_notes(share, clusters.threshold),
     )
 
 
