@@ -147,8 +147,9 @@ def recipe_from(arguments: argparse.Namespace, recipe: Recipe) -> Recipe:
                 continue
             value, default = getattr(arguments, leaf.name), getattr(config, leaf.name)
             if isinstance(default, tuple):
-                value = tuple(value) * len(default) if len(value) == 1 else tuple(value)
-                if len(value) != len(default) and not leaf.metadata["any_length"]:
+                fixed = not leaf.metadata["any_length"]
+                value = tuple(value) * len(default) if fixed and len(value) == 1 else tuple(value)
+                if fixed and len(value) != len(default):
                     raise SettingError(f"{{{leaf.name}}} takes one value or {len(default)}, got {len(value)}")
             given[leaf.name] = value
     return recipe.override(given)
