@@ -121,6 +121,21 @@ def test_two_processes_are_one_in_sdcl(people, tmp_path):
     assert {"vis-vis_deep", "inf-vis_shallow"} <= set(entries(two)[1]["losses"])
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["adca", "pgm"])
+def test_two_processes_are_one_in_adca_and_pgm(people, tmp_path, method):
+    """Stage 2 from what two processes have left, by two and by one."""
+    flags = FLAGS[: FLAGS.index("--camera-epochs-visible")]
+    double = {"script": ["tests/doubled.py", "train_sysu.py"], "common": ["--method", method, *flags, "--no-progress"]}
+    two, mixed = tmp_path / "two", tmp_path / "two then one"
+    train(people, two, "--lr", 1e-4, "--stages", "1", launcher=TWO, **double)
+    shutil.copytree(two, mixed)
+    train(people, two, "--lr", 1e-4, "--resume", "auto", launcher=TWO, **double)
+    train(people, mixed, "--lr", 1e-4, "--resume", "auto", **double)
+    assert_same_in_double(mixed, two, ["stage2"])
+    assert entries(two)[-1]["match"]["matched"] > 0.5
+
+
 def loss_errors(entry, rate):
     """How far the terms of an epoch may be apart in single precision.
 

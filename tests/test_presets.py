@@ -73,6 +73,39 @@ def test_sdcls_numbers():
         assert (sysu[name], regdb[name]) == (of_sysu, of_regdb), name
 
 
+PEERS_ON_SYSU_AND_REGDB = {
+    "adca": {
+        "epochs": ((50, 50), (50, 50)), "decay_epochs": ((20, 40), (20, 40)), "iters": ((200, 200), (100, 100)),
+        "momentum": (0.1, 0.1), "memory_update": (("each", "each"), ("each", "each")), "eps": (0.6, 0.3),
+        "jitter": (0, 0), "non_local": (False, False), "match_threshold": (0.5, 0.5), "aggregation": (0.9, 0.9),
+        "unit_memory": (False, False),
+    },
+    "pgm": {
+        "epochs": ((50, 50), (30, 30)), "decay_epochs": ((20, 40), (10, 20)), "iters": ((200, 200), (100, 100)),
+        "momentum": (0.2, 0.2), "memory_update": (("each", "hard"), ("each", "each")), "eps": (0.6, 0.3),
+        "jitter": (0.5, 0.5), "non_local": (True, True), "lambda_cross": (0.25, 0.25),
+        "jitter_infrared": (True, False),
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("method", PEERS_ON_SYSU_AND_REGDB)
+def test_adcas_and_pgms_numbers(method):
+    sysu, regdb = (leaves(preset(dataset, "paper", method)) for dataset in ("sysu", "regdb"))
+    same = {
+        "network": "resnet", "height": 288, "width": 144, "layers": (3, 4, 6, 3), "width_per_group": 64,
+        "unit_views": True, "bn_groups": 4, "batch_size": 256, "num_instances": 16, "resize": "bicubic",
+        "cluster_resize": "bicubic", "late_jitter": True, "jitter_everywhere": False, "pad": 10, "flip_prob": 0.5,
+        "erase_prob": 0.5, "erase_area": (0.02, 0.4), "erase_aspect": (0.3, 1 / 0.3), "k1": 30, "k2": 6,
+        "min_samples": 4, "optimizer": "adam", "weight_decay": 5e-4, "lr": (3.5e-4, 3.5e-4), "decay": "steps",
+        "temperature": 0.05, "stage2_start": "last", "eval_start": 6, "eval_every": 1,
+    }  # fmt: skip
+    for name, value in same.items():
+        assert sysu[name] == regdb[name] == value, name
+    for name, values in PEERS_ON_SYSU_AND_REGDB[method].items():
+        assert (sysu[name], regdb[name]) == values, name
+
+
 @pytest.mark.parametrize("dataset", ["sysu", "regdb", "table", "llcm"])
 @pytest.mark.parametrize("method", [name for name in PRESETS if name != "tokenmatcher"])
 def test_demos_are_as_large_as_tokenmatchers(method, dataset):

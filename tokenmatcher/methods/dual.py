@@ -147,8 +147,8 @@ class DualStage(Stage):
             instances=recipe.data.num_instances,
             other_cameras=True,
             twins=True,
-            jitter_plain=False,
-            jitter_infrared=jitter_infrared,
+            jitter_plain=recipe.data.jitter_everywhere,
+            jitter_infrared=recipe.data.jitter_everywhere or jitter_infrared,
         )
         if which == 1:
             self.start = ("1", recipe.schedule.stage2_start)
