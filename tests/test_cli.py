@@ -46,6 +46,12 @@ def test_flags_change_the_recipe_and_nothing_else():
     assert recipe_of(dataset="regdb") == preset("regdb", "paper")
 
 
+def test_one_value_is_all_of_a_pair_and_one_of_a_list():
+    assert recipe_of("--epochs", "3").schedule.epochs == (3, 3)
+    assert recipe_of("--decay-epochs", "20").schedule.decay_epochs == (20,), "twice, the rate would fall twice"
+    assert recipe_of("--camera-eps", "0.3").camera.camera_eps == (0.3,)
+
+
 @pytest.mark.parametrize(
     "words", [["--eps", "many"], ["--resize", "nearest"], ["--epochs", "1", "2", "3"], ["--ep", "3"], ["stray"]]
 )

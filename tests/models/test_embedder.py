@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import torch
 from rounding import assert_near, layers
@@ -38,3 +40,18 @@ def test_features_are_the_mean_of_an_image_and_its_mirror_image():
     unit = extract(Embedder(model, Modality.VISIBLE, unit=True), store, Machine())
     assert torch.equal(unit, torch.nn.functional.normalize(whole, dim=1))
     assert extract(embedder, store, Machine(), index=np.array([], dtype=int)).shape == (0, 64)
+
+
+def test_unit_views_are_made_unit_before_their_mean_is_taken():
+    torch.manual_seed(0)
+    model = TokenViT(replace(SMALL, unit_views=True)).eval()
+    images = torch.randint(256, (5, 3, 32, 16), dtype=torch.uint8)
+    plain = normalise(images.float() / 255)
+    with torch.no_grad():
+        one, two = (torch.nn.functional.normalize(model(visible=x).features, dim=1) for x in (plain, plain.flip(3)))
+    found = embed(model, images, Modality.VISIBLE)
+    assert_near(found, (one + two) / 2, ERROR)
+    assert (found.norm(dim=1) < 1).all(), "and the mean is not made unit again"
+    with torch.inference_mode():
+        alone = Embedder(model, Modality.VISIBLE, mirror=False)(images)
+    assert_near(alone, one, ERROR)
