@@ -63,8 +63,11 @@ def replacing(path: Path, *, keep: int = 0) -> Iterator[BinaryIO]:
 
 
 @contextlib.contextmanager
-def only_one(folder: Path) -> Iterator[None]:
+def only_one(folder: Path, setting: str = "logs_dir") -> Iterator[None]:
     """Hold `folder` for this process while the body runs; the system lets go of it when the process ends, however.
+
+    Args:
+        setting: that names the folder.
 
     Raises:
         UserError: another process holds it; names that one.
@@ -74,7 +77,9 @@ def only_one(folder: Path) -> Iterator[None]:
         folder.mkdir(parents=True, exist_ok=True)
         file = path.open("a+", encoding="utf-8")
     except OSError as error:
-        raise SettingError("{logs_dir} {folder}: cannot be written to ({error})", folder=folder, error=error) from None
+        raise SettingError(
+            f"{{{setting}}} {{folder}}: cannot be written to ({{error}})", folder=folder, error=error
+        ) from None
     with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -82,7 +87,7 @@ def only_one(folder: Path) -> Iterator[None]:
             file.seek(0)
             holder = file.read().strip()
             raise SettingError(
-                "{logs_dir} {folder}: another run writes here ({holder})", folder=folder, holder=holder
+                f"{{{setting}}} {{folder}}: another run writes here ({{holder}})", folder=folder, holder=holder
             ) from None
         file.truncate(0)
         file.write(f"process {os.getpid()} on {platform.node()}, since {datetime.now():%Y-%m-%d %H:%M:%S}\n")
