@@ -13,6 +13,7 @@ MAY_USE = {
     "evaluation": {"evaluation", "datasets", "images", "models"},
     "report": {"report", "datasets", "images"},
     "export": {"export", "datasets", "evaluation", "images", "models", "report"},
+    "gallery": {"gallery", "api", "datasets", "evaluation", "images", "models"},
     "methods": {"methods", "datasets", "images", "models", "mining", "evaluation"},
     "training": {"training", "images", "models", "methods"},
     "people": {"people", "datasets", "images", "models"},

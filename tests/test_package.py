@@ -25,6 +25,8 @@ def test_every_name_is_there():
         "tokenmatcher.commands.prepare",
         "tokenmatcher.commands.train",
         "tokenmatcher.commands.test",
+        "tokenmatcher.commands.index",
+        "tokenmatcher.commands.search",
     ],
 )
 def test_what_needs_no_network_does_not_wait_for_pytorch(module):

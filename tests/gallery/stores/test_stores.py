@@ -2,16 +2,13 @@
 
 import numpy as np
 import pytest
+import qdrant_client
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tokenmatcher.contracts import Modality
 from tokenmatcher.errors import UserError
 from tokenmatcher.gallery.records import About, Entry, Filter
-
-pytest.importorskip("lancedb")
-qdrant_client = pytest.importorskip("qdrant_client")
-
 from tokenmatcher.gallery.stores import lance, open_store
 from tokenmatcher.gallery.stores.qdrant import QdrantStore
 

@@ -10,12 +10,14 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import asdict, fields
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
+
+os.environ.setdefault("LANCEDB_LOG", "error")  # read when LanceDB is imported; it tells of new tables as a warning
 
 import lancedb
 import numpy as np
@@ -54,15 +56,19 @@ def connect(place: str, create: About | None) -> LanceStore:
     folder = Path(place)
     if folder.exists() and not folder.is_dir():
         raise UserError(f"{place}: a file, not an index")
-    is_index = (folder / f"{ABOUT}.lance").is_dir()
-    if not is_index and create is None:
+    begun = {"run.lock", *(f"{name}.lance" for name in (PICTURES, ABOUT))}  # what a killed process may leave
+    if not _is_index(folder) and create is None:
         raise UserError(f"{place}: no index there; tokenmatcher index makes one")
-    if not is_index and folder.is_dir() and any(entry.name != "run.lock" for entry in folder.iterdir()):
+    if not _is_index(folder) and folder.is_dir() and any(entry.name not in begun for entry in folder.iterdir()):
         raise UserError(f"{place}: a folder with other files, not an index")
     try:
         return LanceStore(folder, create)
     except (RuntimeError, ValueError, LookupError, TypeError) as error:  # LanceDB's own, of damaged files
         raise UserError(f"{place}: damaged, or no index ({str(error)[:200]})") from None
+
+
+def _is_index(folder: Path) -> bool:
+    return any((folder / f"{ABOUT}.lance" / "_versions").glob("*.manifest"))
 
 
 class LanceStore(Store):
@@ -75,9 +81,10 @@ class LanceStore(Store):
             if not os.access(folder, os.W_OK):
                 raise UserError(f"{folder}: cannot be written to")
         self.database = lancedb.connect(folder)
-        if create is not None and not (folder / f"{ABOUT}.lance").is_dir():
+        if create is not None and not _is_index(folder):
             with self.writing():
-                self._create(create)
+                if not _is_index(folder):
+                    self._create(create)
         self.facts = self.database.open_table(ABOUT)
         row = self.facts.search().limit(1).to_list()[0]
         self.about = check_about(About(**{field.name: row[field.name] for field in fields(About)}), self.place)
@@ -86,6 +93,9 @@ class LanceStore(Store):
         self.table = self.database.open_table(PICTURES)
 
     def _create(self, about: About) -> None:
+        with suppress(RuntimeError, ValueError, OSError):  # there is no such table, or half of one
+            if self.database.open_table(PICTURES).count_rows():
+                raise UserError(f"{self.place}: damaged: pictures, but not which model they are of")
         vector = pa.list_(pa.float32(), about.width)
         schema = pa.schema([*COLUMNS.items(), (VECTOR, vector)])
         self.database.create_table(PICTURES, schema=schema, mode="overwrite")
@@ -112,8 +122,8 @@ class LanceStore(Store):
         return [self._read(partial(self._hits, query, count, _condition(where))) for query in queries]
 
     def _hits(self, query: np.ndarray, count: int, condition: str) -> list[Hit]:
-        asked = self.table.search(query.astype(np.float32), vector_column_name=VECTOR).distance_type("dot")
-        asked = asked.nprobes(PROBES).limit(count).select([*COLUMNS, DISTANCE])
+        asked: Any = self.table.search(query.astype(np.float32), vector_column_name=VECTOR)
+        asked = asked.distance_type("dot").nprobes(PROBES).limit(count).select([*COLUMNS, DISTANCE])
         if condition:
             asked = asked.where(condition, prefilter=True)
         return ordered([_hit(row) for row in asked.to_list()])
@@ -143,7 +153,7 @@ class LanceStore(Store):
             try:
                 self.table.checkout_latest()
                 return ask()
-            except (RuntimeError, ValueError, OSError) as error:  # LanceDB's own
+            except (RuntimeError, ValueError, OSError) as error:  # noqa: PERF203 (LanceDB's own, and rare)
                 if not left:
                     raise UserError(f"{self.place}: cannot be read ({str(error)[:200]})") from None
         raise AssertionError

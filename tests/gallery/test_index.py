@@ -1,0 +1,145 @@
+"""An index follows its folder."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from galleries import checkpoint, crowd, model, person  # noqa: F401
+
+from tokenmatcher.contracts import Modality
+from tokenmatcher.errors import UserError
+from tokenmatcher.gallery import index
+from tokenmatcher.gallery.index import about, update
+from tokenmatcher.gallery.records import Filter
+from tokenmatcher.gallery.scan import scan
+from tokenmatcher.gallery.stores import open_store
+
+VISIBLE, INFRARED = Modality
+
+
+@pytest.fixture
+def store(tmp_path, model, checkpoint):  # noqa: F811
+    return open_store(str(tmp_path / "index"), about(model, checkpoint))
+
+
+@pytest.fixture
+def bring(store, model):  # noqa: F811
+    """Index a folder, and return numbers of new, changed, known, gone and damaged pictures."""
+
+    def call(folder, modality=VISIBLE, table=None, **options):
+        found = scan(folder, modality, table)
+        report = update(store, model, found, folder, modality, progress=False, **options)
+        return report.added, report.changed, report.known, report.gone, len(report.damaged)
+
+    return call
+
+
+def test_features_are_those_of_the_model(bring, store, model, tmp_path):  # noqa: F811
+    folder = crowd(tmp_path / "in", people=12)
+    assert bring(folder) == (48, 0, 0, 0, 0)
+    entries = sorted(store.entries(), key=lambda entry: entry.path)
+    expected = model.embed([entry.path for entry in entries], VISIBLE).numpy()
+    # Batches of another size may round otherwise: unit features, a few float32 roundings.
+    for entry, feature in zip(entries, expected, strict=True):
+        assert np.allclose(store.find(entry.path)[1], feature, atol=1e-5)
+
+
+def test_only_what_is_new_is_added(bring, store, tmp_path):
+    folder = crowd(tmp_path / "in", people=2)
+    assert bring(folder / "day") == (6, 0, 0, 0, 0)
+    assert bring(folder / "day") == (0, 0, 6, 0, 0)
+    person(folder / "day/2026-05-01/cam1/new.png", 7)
+    changed = person(folder / "day/2026-05-03/cam2/00 é.png", 8)
+    os.utime(changed, ns=(10**18, 10**18))
+    before = store.find(str(changed))[1]
+    assert bring(folder / "day") == (1, 1, 5, 0, 0)
+    assert store.count(Filter()) == 7 and not np.allclose(store.find(str(changed))[1], before, atol=1e-4)
+    assert bring(folder / "night", INFRARED) == (2, 0, 0, 0, 0)
+    assert store.count(Filter(modality=INFRARED)) == 2
+
+
+def test_what_a_table_says_anew_is_taken(bring, store, tmp_path):
+    picture, table = person(tmp_path / "in/1.png", 1), tmp_path / "own.csv"
+    assert bring(tmp_path / "in") == (1, 0, 0, 0, 0)
+    table.write_text("path,camera\n1.png,gate\n")
+    assert bring(tmp_path / "in", table=table) == (0, 1, 0, 0, 0)
+    assert store.find(str(picture))[0].camera == "gate"
+
+
+def test_what_is_gone_stays_unless_pruned_and_other_folders_are_let_alone(bring, store, tmp_path):
+    folder = crowd(tmp_path / "in", people=2)
+    bring(folder / "day")
+    bring(folder / "night", INFRARED)
+    (tmp_path / "in/day beside").mkdir()
+    person(tmp_path / "in/day beside/1.png", 1)
+    bring(folder / "day beside")
+    (folder / "day/2026-05-01/cam1/00 é.png").unlink()
+    assert bring(folder / "day") == (0, 0, 5, 1, 0) and store.count(Filter()) == 9
+    assert bring(folder / "day", prune=True) == (0, 0, 5, 1, 0) and store.count(Filter()) == 8
+    assert bring(folder / "day", prune=True) == (0, 0, 5, 0, 0) and store.count(Filter()) == 8
+
+
+def test_pruned_features_are_gone_from_the_disk(bring, store, tmp_path):
+    folder = crowd(tmp_path / "in", people=2)
+    bring(folder)
+    gone = folder / "night/cam3/01_20260504T2305.png"
+    vector = store.find(str(gone))[1].tobytes()
+
+    def on_disk():
+        return any(vector in path.read_bytes() for path in (tmp_path / "index").rglob("*") if path.is_file())
+
+    assert on_disk()
+    gone.unlink()
+    bring(folder, prune=True)
+    assert not on_disk()
+
+
+def test_damaged_pictures_are_told_and_passed_over(bring, store, tmp_path):
+    folder, said = crowd(tmp_path / "in", people=1), []
+    whole = (folder / "night/cam3/00_20260504T2305.png").read_bytes()
+    (folder / "empty.jpg").touch()
+    (folder / "text.png").write_text("no picture")
+    (folder / "cut.png").write_bytes(whole[: len(whole) // 2])
+    (folder / "folder.jpg").mkdir()
+    assert bring(folder, say=said.append) == (4, 0, 0, 0, 3)
+    assert sorted(Path(line.split(": ")[1]).name for line in said) == ["cut.png", "empty.jpg", "text.png"]
+    (folder / "cut.png").write_bytes(whole)
+    (folder / "night/cam3/00_20260504T2305.png").write_bytes(whole[:50])
+    assert bring(folder, say=said.append) == (1, 0, 3, 0, 3)
+    assert store.count(Filter()) == 4, "a picture that can no longer be read is no longer found"
+
+
+def test_one_picture_has_one_modality(bring, tmp_path):
+    folder = crowd(tmp_path / "in", people=1)
+    bring(folder / "night", INFRARED)
+    with pytest.raises(UserError, match=r"modality visible: 1 of these pictures are in the index as infrared"):
+        bring(folder)
+
+
+def test_it_goes_on_where_it_stopped(bring, store, tmp_path, monkeypatch):
+    monkeypatch.setattr(index, "SAVED_EVERY", 0.0)
+    monkeypatch.setattr(index, "BATCH", 4)
+    folder, decode, read = crowd(tmp_path / "in", people=6), index.decode, []
+
+    def failing(path, *size):
+        read.append(path)
+        if len(read) > 13:
+            raise KeyboardInterrupt
+        return decode(path, *size)
+
+    monkeypatch.setattr(index, "decode", failing)
+    with pytest.raises(KeyboardInterrupt):
+        bring(folder)
+    kept = store.count(Filter())
+    assert 4 <= kept <= 12
+    monkeypatch.setattr(index, "decode", decode)
+    assert bring(folder) == (24 - kept, 0, kept, 0, 0)
+    assert len({entry.path for entry in store.entries()}) == store.count(Filter()) == 24
+
+
+def test_two_cannot_write_at_once(bring, store, tmp_path):
+    folder = crowd(tmp_path / "in", people=1)
+    with store.writing(), pytest.raises(UserError, match=r"output .*index: another run writes here"):
+        bring(folder)
+    assert bring(folder) == (4, 0, 0, 0, 0)
