@@ -27,6 +27,7 @@ def test_every_name_is_there():
         "tokenmatcher.commands.test",
         "tokenmatcher.commands.index",
         "tokenmatcher.commands.search",
+        "tokenmatcher.commands.serve",
     ],
 )
 def test_what_needs_no_network_does_not_wait_for_pytorch(module):

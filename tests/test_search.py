@@ -4,6 +4,7 @@ import json
 import os
 import re
 import signal
+import socket
 import time
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from PIL import Image
 from runs import refused
 from scripts import Forked, call
 
-from tokenmatcher.commands import index, search
+from tokenmatcher.commands import index, search, serve
 from tokenmatcher.errors import UserError
 from tokenmatcher.gallery import stores
 from tokenmatcher.gallery.records import Filter
@@ -162,8 +163,51 @@ def test_a_missing_extra_is_one_line(place, package, monkeypatch):
         open_store(place)
 
 
+def free_port():
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return one.getsockname()[1]
+
+
+@pytest.mark.parametrize(("host", "warned"), [("127.0.0.1", False), ("0.0.0.0", True)])
+def test_a_page_is_served_until_told_to_end(place, host, warned):
+    port = free_port()
+    words = ("-m", "tokenmatcher", "serve", place, "--device", "cpu", "--host", host, "--port", port)
+    run = Forked(list(map(str, words)))
+    try:
+        while f":{port}/ until Ctrl-C" not in run.out.read_text():
+            assert not any("error" in line for line in run.err.read_text().splitlines())
+            time.sleep(0.05)
+    finally:
+        os.kill(run.pid, signal.SIGTERM)
+        done = run.wait()
+    assert done.returncode == 130
+    assert ("WARNING: --host 0.0.0.0: whoever reaches" in done.stderr and "no password" in done.stderr) is warned
+
+
+def test_a_page_that_cannot_be_served_is_one_line(place, tmp_path):
+    words_of_it = ("-m", "tokenmatcher", "serve", "--device", "cpu")
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        for words, said in (
+            ((place, "--port", port), f"--port {port}: cannot be listened at"),
+            ((place, "--port", 0), "--port must lie between 1 and 65535"),
+            ((place, "--host", "no.such.name.invalid", "--port", free_port()), "cannot be listened at"),
+            ((tmp_path / "absent",), "no index there"),
+        ):
+            assert said in refused(*words_of_it, *words)
+
+
+def test_a_missing_gradio_is_one_line(monkeypatch):
+    monkeypatch.setattr(stores, "find_spec", lambda name: None)
+    with pytest.raises(UserError, match="tokenmatcher serve: needs the package gradio"):
+        serve.main(["index"])
+
+
 def test_help():
-    for module in (index, search):
+    for module in (index, search, serve):
         assert "--checkpoint" in module.parser().format_help()
 
 

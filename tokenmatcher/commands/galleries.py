@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
+import threading
 
 from tokenmatcher.api import TokenMatcher
 from tokenmatcher.contracts import Modality
@@ -17,6 +19,8 @@ from tokenmatcher.gallery.search import Gallery, Match, described
 from tokenmatcher.gallery.stores import open_store
 from tokenmatcher.images.anything import pictures_in
 from tokenmatcher.report.tables import table
+
+HERE = ("127.0.0.1", "localhost", "::1")  # addresses that only this machine reaches
 
 
 def index(given: argparse.Namespace) -> None:
@@ -80,6 +84,28 @@ def search(given: argparse.Namespace) -> None:
         print(shown(matches))
     if gallery.calibration is None:
         print("\nno threshold for the same person: tokenmatcher calibrate measures it")
+
+
+def serve(given: argparse.Namespace) -> None:
+    """Serve a page until this process is told to end.
+
+    Raises:
+        UserError: anything about flags or files that is not right.
+    """
+    from tokenmatcher.gallery.web import served  # Gradio takes some seconds
+
+    gallery = Gallery.open(
+        given.index, checkpoint=given.checkpoint, device=given.device, false_accept=given.false_accept
+    )
+    with served(gallery, given.host, given.port) as address:
+        if given.host not in HERE:
+            print(
+                f"WARNING: --host {given.host}: whoever reaches this machine's port {given.port} can search "
+                f"{given.index} and see its pictures. There is no password.",
+                file=sys.stderr,
+            )
+        print(f"{address} until Ctrl-C", flush=True)
+        threading.Event().wait()
 
 
 def shown(matches: list[Match]) -> str:

@@ -1,0 +1,251 @@
+"""The local page: its requests, and what a browser shows with the network off."""
+
+import re
+import shutil
+import socket
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import pytest
+from galleries import checkpoint, crowd, model, person  # noqa: F401
+from gradio_client import Client, handle_file
+from gradio_client.exceptions import AppError
+from PIL import Image
+from playwright.sync_api import sync_playwright
+
+from tokenmatcher.contracts import Modality
+from tokenmatcher.errors import UserError
+from tokenmatcher.gallery.index import about, update
+from tokenmatcher.gallery.records import Filter
+from tokenmatcher.gallery.scan import scan
+from tokenmatcher.gallery.search import Gallery
+from tokenmatcher.gallery.stores import open_store
+from tokenmatcher.gallery.web import LARGEST, served
+
+pytestmark = pytest.mark.slow
+VISIBLE, INFRARED = Modality
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+HERE = "127.0.0.1"
+
+
+def free_port():
+    with socket.socket() as one:
+        one.bind((HERE, 0))
+        return one.getsockname()[1]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return crowd(tmp_path_factory.mktemp("pictures"))
+
+
+@pytest.fixture(scope="module")
+def gallery(tmp_path_factory, folder, model, checkpoint):  # noqa: F811
+    store = open_store(str(tmp_path_factory.mktemp("gallery") / "index"), about(model, checkpoint))
+    for part, modality in (("day", VISIBLE), ("night", INFRARED)):
+        update(store, model, scan(folder / part, modality), folder / part, modality, progress=False)
+    return Gallery.open(store.place, device="cpu")
+
+
+@pytest.fixture(scope="module")
+def address(gallery):
+    with served(gallery, HERE, free_port()) as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def query(tmp_path_factory):
+    return person(tmp_path_factory.mktemp("query") / "someone ä.png", 3, shot=9)
+
+
+@pytest.fixture
+def client(address):
+    return Client(address, verbose=False)
+
+
+@pytest.fixture
+def http(address):
+    with httpx.Client(base_url=address, trust_env=False, timeout=None) as made:
+        yield made
+
+
+def expected(gallery, query, modality=INFRARED, count=10, where=None):
+    """Paths by the way that the command line goes."""
+    matches = gallery.matches(gallery.embed(query, modality), modality, count, where or Filter())
+    return [match.entry.path for match in matches]
+
+
+def rows(answer):
+    return [row[-1] for row in answer[2]["data"]]
+
+
+def test_the_order_is_the_command_lines(client, gallery, query):
+    asked = {"file": handle_file(str(query)), "count": 7, "api_name": "/search"}
+    answer = client.predict(modality="infrared", among="both", cameras=[], **asked)
+    assert rows(answer) == expected(gallery, query, count=7)
+    captions = [one["caption"] for one in answer[1]["value"]]
+    assert [caption.split(":")[0] for caption in captions] == list("1234567")
+    answer = client.predict(modality="visible", among="infrared", cameras=["3"], **asked)
+    where = Filter(cameras=("3",), modality=INFRARED)
+    assert rows(answer) == expected(gallery, query, VISIBLE, 7, where) and len(rows(answer)) == 6
+
+
+def test_twenty_at_once(address, gallery, tmp_path):
+    queries = [person(tmp_path / f"{number}.png", number, shot=20) for number in range(20)]
+
+    def ask(query):
+        answer = Client(address, verbose=False).predict(
+            handle_file(str(query)), "infrared", "both", [], 5, api_name="/search"
+        )
+        return rows(answer)
+
+    with ThreadPoolExecutor(20) as pool:
+        answers = list(pool.map(ask, queries))
+    assert answers == [expected(gallery, query, count=5) for query in queries]
+
+
+@pytest.mark.parametrize("name", ["bomb.png", "text.jpg", "cut.png", "empty.png"])
+def test_a_bad_picture_is_a_message(client, query, tmp_path, name):
+    path = tmp_path / name
+    if name == "bomb.png":  # 8 kB that would be 64 million pixels
+        Image.new("1", (8000, 8000)).save(path)
+    else:
+        path.write_bytes({"text.jpg": b"no picture", "cut.png": query.read_bytes()[:900], "empty.png": b""}[name])
+    with pytest.raises(AppError) as error:
+        client.predict(handle_file(str(path)), "infrared", "both", [], 5, api_name="/search")
+    said = str(error.value)
+    assert "this picture cannot be searched with" in said and "\n" not in said and "/tmp" not in said
+    assert ("50,000,000" in said) is (name == "bomb.png")
+
+
+def test_another_format_is_a_message(client, tmp_path):
+    Image.new("RGB", (30, 60)).save(tmp_path / "picture.gif")
+    with pytest.raises(AppError, match=r"(?i)invalid file type"):
+        client.predict(handle_file(str(tmp_path / "picture.gif")), "infrared", "both", [], 5, api_name="/search")
+
+
+def test_nothing_dropped_is_a_message(client):
+    with pytest.raises(AppError, match="drop a picture first"):
+        client.predict(None, "infrared", "both", [], 5, api_name="/search")
+    with pytest.raises(AppError, match="click on a match first"):
+        client.predict("both", [], 5, api_name="/step")
+
+
+def test_a_huge_upload_is_refused(http):
+    answer = http.post("/gradio_api/upload", files={"files": ("huge.png", bytes(LARGEST + 2**16))})
+    assert answer.status_code == 413 and "exceeded" in answer.text
+
+
+def ask(http, path):
+    """What /search answers to a file that is named by its path."""
+    file = {"path": str(path), "meta": {"_type": "gradio.FileData"}}
+    event = http.post("/gradio_api/call/search", json={"data": [file, "infrared", "both", [], 5]}).json()["event_id"]
+    return http.get(f"/gradio_api/call/search/{event}").text
+
+
+def test_no_file_of_this_machine_can_be_asked_for(http, folder, query):
+    picture = next(folder.glob("night/*/*"))
+    for path in ("/etc/passwd", picture, query, "../../../../etc/passwd", f"/tmp/../{picture}"):
+        assert http.get(f"/gradio_api/file={path}").status_code in (403, 404), path
+        answer = ask(http, path)
+        assert answer.startswith("event: error") and "not uploaded by a user" in answer, path
+
+
+def test_nothing_is_fetched_for_a_stranger(http):
+    with socket.socket() as trap:
+        trap.bind((HERE, 0))
+        trap.listen()
+        trap.setblocking(False)
+        port = trap.getsockname()[1]
+        for path in (f"http://{HERE}:{port}/a.png", f"HTTP://{HERE}:{port}/a.png", "https://localhost/a.png"):
+            assert "must be uploaded, not named by its address" in ask(http, path)
+        with pytest.raises(BlockingIOError):
+            trap.accept()
+
+
+def test_uploads_are_gone_at_the_end(gallery, query):
+    port = free_port()
+    with served(gallery, HERE, port) as address:
+        Client(address, verbose=False).predict(handle_file(str(query)), "infrared", "both", [], 5, api_name="/search")
+        kept = {path for path in Path(tempfile.gettempdir()).glob("tokenmatcher-*") if any(path.rglob("*.png"))}
+        assert kept
+    assert any(not path.exists() for path in kept)
+
+
+def test_a_port_that_is_taken_is_told(gallery):
+    with socket.socket() as other:
+        other.bind((HERE, 0))
+        other.listen()
+        port = other.getsockname()[1]
+        with pytest.raises(UserError, match=rf"port {port}: cannot be listened at"), served(gallery, HERE, port):
+            pass
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """Chromium that can resolve no name, so that it reaches this machine alone."""
+    path = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if path is None:
+        pytest.skip(f"no browser: none of {', '.join(BROWSERS)} is installed")
+    flags = [
+        "--no-sandbox",
+        "--disable-background-networking",
+        "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+    ]
+    with sync_playwright() as playwright:
+        made = playwright.chromium.launch(executable_path=path, args=flags)
+        yield made
+        made.close()
+
+
+@pytest.fixture
+def tab(browser, address):
+    """A page and the addresses that it asked for."""
+    page = browser.new_page()
+    page.set_default_timeout(600_000)  # a busy machine
+    page.asked = []
+    page.on("request", lambda request: page.asked.append(request.url))
+    page.goto(address)
+    page.wait_for_selector("#go")
+    yield page
+    page.close()
+
+
+def found(page, first):
+    """Captions, once a search has put `first` in front."""
+    page.wait_for_function(
+        "first => document.querySelector('#found .caption-label')?.textContent.includes(first)", arg=first
+    )
+    return page.locator("#found .caption-label").all_inner_texts()
+
+
+def caption(match):
+    return f"{match.rank}: {match.score:.3f}, {match.verdict}, {match.entry.modality}, camera {match.entry.camera}"
+
+
+def test_in_a_browser(tab, address, gallery, query):
+    tab.set_input_files("input[type=file]", str(query))
+    tab.get_by_text(re.compile("someone")).first.wait_for()
+    tab.click("#go")
+    matches = gallery.matches(gallery.embed(query, INFRARED), INFRARED, 10)
+    assert found(tab, caption(matches[0])) == [caption(match) for match in matches]
+    assert tab.locator("#on").is_disabled()
+    tab.locator("#found .thumbnail-item").nth(8).click()  # a visible one: the other direction
+    tab.wait_for_function("() => !document.querySelector('#on').disabled")
+    tab.click("#on")
+    entry, feature = gallery.store.find(matches[8].entry.path)
+    following = gallery.matches(feature, entry.modality, 10, but=entry.path)
+    assert entry.modality is VISIBLE
+    assert found(tab, caption(following[0])) == [caption(match) for match in following]
+    assert {match.verdict for match in following} >= {"same person"}
+    assert all(url.startswith((address, "blob:", "data:")) for url in tab.asked), "it asks nobody else"
+
+
+def test_a_message_in_a_browser(tab, tmp_path):
+    (tmp_path / "text.png").write_text("no picture")
+    tab.set_input_files("input[type=file]", str(tmp_path / "text.png"))
+    tab.get_by_text("text.png").first.wait_for()
+    tab.click("#go")
+    tab.get_by_text("this picture cannot be searched with").wait_for()
