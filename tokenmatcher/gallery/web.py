@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import socket
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -219,23 +220,26 @@ def served(gallery: Gallery, host: str, port: int) -> Iterator[str]:
     Raises:
         UserError: the index holds no picture, or the port is taken.
     """
+    try:
+        family, *_, where = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        socket.create_server(where[:2], family=family).close()
+    except OSError as error:
+        raise SettingError(
+            "{host} {named}, {port} {number}: cannot be listened at ({error})", named=host, number=port, error=error
+        ) from None
     with tempfile.TemporaryDirectory(prefix="tokenmatcher-") as folder, _uploads_in(folder):
         blocks = build(gallery)
-        try:
-            _, address, _ = blocks.queue().launch(
-                server_name=host,
-                server_port=port,
-                share=False,
-                quiet=True,
-                prevent_thread_lock=True,
-                show_error=True,
-                ssr_mode=False,
-                max_file_size=LARGEST,
-                css=CSS,
-            )
-        except OSError as error:
-            raise SettingError("{host} {host_}, {port} {port_}: cannot be listened at ({error})",
-                               host_=host, port_=port, error=error) from None  # fmt: skip
+        _, address, _ = blocks.queue().launch(
+            server_name=host,
+            server_port=port,
+            share=False,
+            quiet=True,
+            prevent_thread_lock=True,
+            show_error=True,
+            ssr_mode=False,
+            max_file_size=LARGEST,
+            css=CSS,
+        )
         try:
             yield str(address)
         finally:

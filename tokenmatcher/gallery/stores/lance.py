@@ -7,6 +7,7 @@ entries in lists by their nearest centre, and of a query the lists of the neares
 
 from __future__ import annotations
 
+import math
 import os
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -24,6 +25,7 @@ import numpy as np
 import pyarrow as pa
 from lancedb.index import IvfFlat
 
+from tokenmatcher.contracts import Modality
 from tokenmatcher.errors import UserError
 from tokenmatcher.files import only_one
 from tokenmatcher.gallery.records import About, Entry, Filter, Hit
@@ -31,9 +33,8 @@ from tokenmatcher.gallery.stores.base import Store, check_about, check_same_mode
 
 PICTURES, ABOUT, VECTOR, DISTANCE = "pictures", "about", "vector", "_distance"
 LISTED = 20_000  # entries from which on lists are faster than comparing with all
-ENTRIES_PER_LIST = 64  # as fine as people are: see docs/search.md
-PROBES = 32
-SAMPLES, ROUNDS = 32, 10  # entries a list and iterations that its centre is learnt from
+PROBES = 32  # of sqrt(N) lists: measured by benchmarks/gallery.py
+SAMPLES, ROUNDS = 64, 10  # entries a list and iterations that its centre is learnt from
 GROWN = 2.0  # times the entries that lists were made for, after which they are made anew
 LISTS_FOR = "lists_for"  # column of `about`: how many entries the lists were made for
 TRIES = 5  # to read
@@ -108,8 +109,9 @@ class LanceStore(Store):
     def add(self, entries: Sequence[Entry], features: np.ndarray) -> None:
         if not entries:
             return
-        rows = [entry.to_dict() for entry in entries]
-        columns = [pa.array([row[name] for row in rows], kind) for name, kind in COLUMNS.items()]
+        columns = [
+            pa.array([_plain(getattr(entry, name)) for entry in entries], kind) for name, kind in COLUMNS.items()
+        ]
         flat = pa.array(np.ascontiguousarray(features, dtype=np.float32).reshape(-1))
         vectors = pa.FixedSizeListArray.from_arrays(flat, self.about.width)
         self.table.add(pa.Table.from_arrays([*columns, vectors], schema=self.table.schema))
@@ -164,7 +166,7 @@ class LanceStore(Store):
         total = self.table.count_rows()
         if total < LISTED or total < GROWN * self.facts.search().limit(1).to_list()[0][LISTS_FOR]:
             return
-        lists = total // ENTRIES_PER_LIST
+        lists = math.isqrt(total)
         if progress:
             print(f"lists for {total:,} pictures are made, which takes a while", flush=True)
         config = IvfFlat(distance_type="dot", num_partitions=lists, max_iterations=ROUNDS, sample_rate=SAMPLES)
@@ -178,6 +180,10 @@ class LanceStore(Store):
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="optimize")
             self.table.optimize(cleanup_older_than=timedelta(0))
+
+
+def _plain(value: Any) -> Any:
+    return value.value if isinstance(value, Modality) else value
 
 
 def _hit(row: dict[str, Any]) -> Hit:
