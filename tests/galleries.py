@@ -1,7 +1,6 @@
 """A checkpoint and pictures for the tests of searches."""
 
 import numpy as np
-import pytest
 import torch
 from PIL import Image
 from small import small_trainer
@@ -36,16 +35,6 @@ def person(path, number, shot=0):
     noise = np.random.default_rng(1000 + shot).integers(-20, 21, look.shape) if shot else 0
     Image.fromarray((look + noise).clip(0, 255).astype(np.uint8)).save(path)
     return path
-
-
-@pytest.fixture(scope="session")
-def checkpoint(tmp_path_factory):
-    return save_checkpoint(tmp_path_factory.mktemp("model") / "last.pt")
-
-
-@pytest.fixture(scope="session")
-def model(checkpoint):
-    return TokenMatcher.from_checkpoint(checkpoint, device="cpu")
 
 
 def crowd(folder, people=6):

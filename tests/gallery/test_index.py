@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from galleries import checkpoint, crowd, model, person  # noqa: F401
+from galleries import crowd, person
 
 from tokenmatcher.contracts import Modality
 from tokenmatcher.errors import UserError
@@ -19,12 +19,12 @@ VISIBLE, INFRARED = Modality
 
 
 @pytest.fixture
-def store(tmp_path, model, checkpoint):  # noqa: F811
+def store(tmp_path, model, checkpoint):
     return open_store(str(tmp_path / "index"), about(model, checkpoint))
 
 
 @pytest.fixture
-def bring(store, model):  # noqa: F811
+def bring(store, model):
     """Index a folder, and return numbers of new, changed, known, gone and damaged pictures."""
 
     def call(folder, modality=VISIBLE, table=None, **options):
@@ -35,7 +35,7 @@ def bring(store, model):  # noqa: F811
     return call
 
 
-def test_features_are_those_of_the_model(bring, store, model, tmp_path):  # noqa: F811
+def test_features_are_those_of_the_model(bring, store, model, tmp_path):
     folder = crowd(tmp_path / "in", people=12)
     assert bring(folder) == (48, 0, 0, 0, 0)
     entries = sorted(store.entries(), key=lambda entry: entry.path)

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from galleries import THRESHOLD, checkpoint, crowd, model, person, save_checkpoint  # noqa: F401
+from galleries import THRESHOLD, crowd, person, save_checkpoint
 
 from tokenmatcher import TokenMatcher
 from tokenmatcher.contracts import Modality
@@ -22,7 +22,7 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory, folder, model, checkpoint):  # noqa: F811
+def place(tmp_path_factory, folder, model, checkpoint):
     place = str(tmp_path_factory.mktemp("gallery") / "index")
     store = open_store(place, about(model, checkpoint))
     for part, modality in (("day", VISIBLE), ("night", INFRARED)):
@@ -35,7 +35,7 @@ def gallery(place):
     return Gallery.open(place, device="cpu")
 
 
-def test_both_directions_find_what_the_features_say(gallery, folder, model):  # noqa: F811
+def test_both_directions_find_what_the_features_say(gallery, folder, model):
     night, day = sorted(folder.glob("night/*/*")), sorted(folder.glob("day/*/*/*"))
     for queries, modality, found, other in ((night, INFRARED, day, VISIBLE), (day, VISIBLE, night, INFRARED)):
         ranking = model.rank(model.embed(queries, modality), model.embed(found, other))
@@ -101,7 +101,7 @@ def test_a_rate_that_was_not_calibrated_is_refused(place):
     assert Gallery.open(place, device="cpu", false_accept=0.01).false_accept == 0.01
 
 
-def test_an_empty_index_is_told(tmp_path, model, checkpoint):  # noqa: F811
+def test_an_empty_index_is_told(tmp_path, model, checkpoint):
     store = open_store(str(tmp_path / "index"), about(model, checkpoint))
     with pytest.raises(UserError, match="holds no picture"):
         described(Gallery(store, model, checkpoint))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from galleries import checkpoint, crowd, model, person  # noqa: F401
+from galleries import crowd, person
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
@@ -42,7 +42,7 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def gallery(tmp_path_factory, folder, model, checkpoint):  # noqa: F811
+def gallery(tmp_path_factory, folder, model, checkpoint):
     store = open_store(str(tmp_path_factory.mktemp("gallery") / "index"), about(model, checkpoint))
     for part, modality in (("day", VISIBLE), ("night", INFRARED)):
         update(store, model, scan(folder / part, modality), folder / part, modality, progress=False)

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from galleries import checkpoint, crowd, person, save_checkpoint  # noqa: F401
+from galleries import crowd, person, save_checkpoint
 from PIL import Image
 from runs import refused
 from scripts import Forked, call
@@ -31,7 +31,7 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory, folder, checkpoint):  # noqa: F811
+def place(tmp_path_factory, folder, checkpoint):
     place = tmp_path_factory.mktemp("made") / "index"
     for part, modality, count in (("day", "visible", 18), ("night", "infrared", 6)):
         flags = ("--checkpoint", checkpoint, "--images", folder / part, "--modality", modality, "-o", place)
@@ -77,7 +77,7 @@ def test_a_page_is_written(place, folder, tmp_path):
     assert (tmp_path / "found.html").read_text().count("data:image/jpeg") == 4
 
 
-def test_a_killed_run_is_gone_on_with(folder, checkpoint, tmp_path):  # noqa: F811
+def test_a_killed_run_is_gone_on_with(folder, checkpoint, tmp_path):
     many, place = crowd(tmp_path / "many", people=400), tmp_path / "index"
     flags = ("--checkpoint", checkpoint, "--images", many, "--modality", "visible", "-o", place)
     words = list(map(str, (*INDEX, *flags)))
@@ -94,7 +94,7 @@ def test_a_killed_run_is_gone_on_with(folder, checkpoint, tmp_path):  # noqa: F8
     assert "0 new, 0 changed, 1600 known" in said and open_store(str(place)).count(Filter()) == 1600
 
 
-def test_two_at_once_are_sound(folder, checkpoint, tmp_path):  # noqa: F811
+def test_two_at_once_are_sound(folder, checkpoint, tmp_path):
     place = tmp_path / "index"
     words = list(
         map(str, (*INDEX, "--checkpoint", checkpoint, "--images", folder, "--modality", "visible", "-o", place))
@@ -107,7 +107,7 @@ def test_two_at_once_are_sound(folder, checkpoint, tmp_path):  # noqa: F811
     assert open_store(str(place)).count(Filter()) == 24
 
 
-def test_prune(checkpoint, tmp_path):  # noqa: F811
+def test_prune(checkpoint, tmp_path):
     folder, place = crowd(tmp_path / "in", people=1), tmp_path / "index"
     flags = ("--checkpoint", checkpoint, "--images", folder, "--modality", "visible", "-o", place)
     call(*INDEX, *flags)
@@ -125,7 +125,7 @@ def test_prune(checkpoint, tmp_path):  # noqa: F811
     assert open_store(str(place)).count(Filter()) == 3, "an empty folder is a disk that is not there"
 
 
-def test_bad_input_is_one_line(place, folder, checkpoint, tmp_path):  # noqa: F811
+def test_bad_input_is_one_line(place, folder, checkpoint, tmp_path):
     query, other = next(folder.glob("night/*/*")), save_checkpoint(tmp_path / "other.pt", seed=1)
     (tmp_path / "bad.png").write_text("x")
     Image.new("1", (8000, 8000)).save(tmp_path / "bomb.png")
@@ -211,7 +211,7 @@ def test_help():
         assert "--checkpoint" in module.parser().format_help()
 
 
-def test_a_picture_twice_is_found_twice(checkpoint, tmp_path):  # noqa: F811
+def test_a_picture_twice_is_found_twice(checkpoint, tmp_path):
     """Copies are pictures of their own; names of one file are not."""
     first = person(tmp_path / "in/cam1/ä 1.png", 1)
     (tmp_path / "in/cam2").mkdir()
