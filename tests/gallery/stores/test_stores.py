@@ -5,11 +5,12 @@ import pytest
 import qdrant_client
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from qdrant_client.http.exceptions import ResponseHandlingException
 
 from tokenmatcher.contracts import Modality
 from tokenmatcher.errors import UserError
 from tokenmatcher.gallery.records import About, Entry, Filter
-from tokenmatcher.gallery.stores import lance, open_store
+from tokenmatcher.gallery.stores import lance, open_store, qdrant
 from tokenmatcher.gallery.stores.qdrant import QdrantStore
 
 WIDTH = 8
@@ -254,3 +255,28 @@ def test_uris_that_name_no_collection_are_told(place):
 def test_a_cluster_that_does_not_answer_is_told_in_one_line():
     with pytest.raises(UserError, match="does not answer"):
         open_store("qdrant+http://127.0.0.1:1/people")  # nothing listens at port 1
+
+
+def test_a_uri_leads_to_a_cluster(monkeypatch):
+    asked, local = {}, qdrant_client.QdrantClient(":memory:")
+    monkeypatch.setattr(qdrant, "QdrantClient", lambda **options: asked.update(options) or local)
+    monkeypatch.setenv(qdrant.KEY, "secret")
+    entries, features = pictures(5)
+    open_store("qdrant+https://host:1234/people", ABOUT).add(entries, features)
+    assert (asked["host"], asked["port"], asked["https"], asked["api_key"]) == ("host", 1234, True, "secret")
+    store = open_store("qdrant+http://host/people")
+    assert (asked["port"], asked["https"]) == (6333, False)
+    assert store.about == ABOUT and set(store.entries()) == set(entries)
+    store.add(entries, features)
+    assert store.count(Filter()) == 5, "two who add the same pictures add them once"
+
+
+def test_a_cluster_that_goes_away_is_told(monkeypatch):
+    store = made("qdrant", None)
+
+    def gone(*values, **options):
+        raise ResponseHandlingException(ConnectionError("gone"))
+
+    monkeypatch.setattr(store.client, "count", gone)
+    with pytest.raises(UserError, match=r"qdrant\+http://here/people: the cluster does not answer as it should"):
+        store.count(Filter())

@@ -9,10 +9,10 @@ from __future__ import annotations
 import os
 import re
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -28,6 +28,8 @@ from tokenmatcher.gallery.stores.base import Store, check_about, check_same_mode
 KEY = "QDRANT_API_KEY"  # environment variable; a URI would show it in lists of processes
 PAGE = 1000  # points a request
 TIMEOUT = 60  # seconds
+
+T = TypeVar("T")
 
 
 def connect(place: str, create: About | None) -> QdrantStore:
@@ -54,11 +56,7 @@ def connect(place: str, create: About | None) -> QdrantStore:
         timeout=TIMEOUT,
         check_compatibility=False,
     )
-    try:
-        return QdrantStore(client, collection, place, create)
-    except (ApiException, OSError) as error:
-        said = " ".join(str(error).split())
-        raise UserError(f"{place}: the cluster does not answer as it should ({said[:200]})") from None
+    return QdrantStore(client, collection, place, create)
 
 
 class QdrantStore(Store):
@@ -70,11 +68,11 @@ class QdrantStore(Store):
 
     def __init__(self, client: QdrantClient, collection: str, place: str, create: About | None) -> None:
         self.client, self.collection, self.place = client, collection, place
-        if not client.collection_exists(collection):
+        if not self._ask(client.collection_exists, collection):
             if create is None:
                 raise UserError(f"{place}: no index there; tokenmatcher index makes one")
             self._create(create)
-        metadata = client.get_collection(collection).config.metadata or {}
+        metadata = self._ask(client.get_collection, collection).config.metadata or {}
         try:
             self.about = check_about(About(**metadata), place)
         except TypeError:
@@ -84,7 +82,8 @@ class QdrantStore(Store):
 
     def _create(self, about: About) -> None:
         local = isinstance(getattr(self.client, "_client", None), QdrantLocal)
-        self.client.create_collection(
+        self._ask(
+            self.client.create_collection,
             self.collection,
             vectors_config=models.VectorParams(size=about.width, distance=models.Distance.COSINE),
             metadata=asdict(about),
@@ -96,7 +95,7 @@ class QdrantStore(Store):
             ("time", models.PayloadSchemaType.INTEGER),
         ):
             if not local:  # which has none, and says so each time
-                self.client.create_payload_index(self.collection, name, kind)
+                self._ask(self.client.create_payload_index, self.collection, name, kind)
 
     def writing(self) -> AbstractContextManager[None]:
         return nullcontext()  # two may: see this file's head
@@ -107,12 +106,12 @@ class QdrantStore(Store):
                 models.PointStruct(id=_number(entry.path), vector=feature.tolist(), payload=entry.to_dict())
                 for entry, feature in zip(entries[start : start + PAGE], features[start : start + PAGE], strict=True)
             ]
-            self.client.upsert(self.collection, points, wait=True)
+            self._ask(self.client.upsert, self.collection, points, wait=True)
 
     def remove(self, paths: Sequence[str]) -> None:
         for start in range(0, len(paths), PAGE):
             numbers: list[Any] = [_number(path) for path in paths[start : start + PAGE]]
-            self.client.delete(self.collection, models.PointIdsList(points=numbers), wait=True)
+            self._ask(self.client.delete, self.collection, models.PointIdsList(points=numbers), wait=True)
 
     def search(self, queries: np.ndarray, count: int, where: Filter) -> list[list[Hit]]:
         if not len(queries):
@@ -123,25 +122,39 @@ class QdrantStore(Store):
         ]
         return [
             ordered([Hit(Entry.from_dict(point.payload or {}), float(point.score)) for point in answer.points])
-            for answer in self.client.query_batch_points(self.collection, asked)
+            for answer in self._ask(self.client.query_batch_points, self.collection, asked)
         ]
 
     def count(self, where: Filter) -> int:
-        return int(self.client.count(self.collection, count_filter=_condition(where), exact=True).count)
+        return int(self._ask(self.client.count, self.collection, count_filter=_condition(where), exact=True).count)
 
     def entries(self) -> Iterator[Entry]:
         offset: Any = None
         while True:
-            points, offset = self.client.scroll(self.collection, limit=PAGE, offset=offset, with_payload=True)
+            points, offset = self._ask(
+                self.client.scroll, self.collection, limit=PAGE, offset=offset, with_payload=True
+            )
             yield from (Entry.from_dict(point.payload or {}) for point in points)
             if offset is None:
                 return
 
     def find(self, path: str) -> tuple[Entry, np.ndarray] | None:
-        points = self.client.retrieve(self.collection, [_number(path)], with_payload=True, with_vectors=True)
+        points = self._ask(self.client.retrieve, self.collection, [_number(path)], with_payload=True, with_vectors=True)
         if not points:
             return None
         return Entry.from_dict(points[0].payload or {}), np.asarray(points[0].vector, dtype=np.float32)
+
+    def _ask(self, request: Callable[..., T], *values: Any, **options: Any) -> T:
+        """An answer of the cluster.
+
+        Raises:
+            UserError: there is none.
+        """
+        try:
+            return request(*values, **options)
+        except (ApiException, OSError) as error:
+            said = " ".join(str(error).split())
+            raise UserError(f"{self.place}: the cluster does not answer as it should ({said[:200]})") from None
 
     def optimise(self, *, progress: bool = False) -> None:
         """The cluster does so by itself."""
