@@ -18,6 +18,7 @@ COMMANDS = {  # and the data set before it
 TOOLS = {
     "calibrate": "measure from which similarity on two pictures show the same person",
     "export": "turn a checkpoint into ONNX, PyTorch or safetensors files",
+    "report": "write an HTML page about runs: curves, scores, rank lists, clusters, what went wrong",
     "people": "draw rendered people in a data set's layout",
 }
 
