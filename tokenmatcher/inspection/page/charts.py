@@ -63,6 +63,12 @@ class Chart:
     height: int = 260
     stacked: bool = False
 
+    @property
+    def legend(self) -> list[Series]:
+        """What has a name of its own; nothing where there is one line, or more than anybody would read."""
+        named = [one for one in self.series if one.legend]
+        return named if 1 < len(named) <= MANY else []
+
     def rows(self) -> list[list[Any]]:
         """For a CSV: a head, then a row for each point."""
         head = ["series", self.x_title or "x", self.y_title or "y"]
@@ -113,17 +119,15 @@ class Heat:
 
 def to_plotly(chart: Chart) -> dict[str, Any]:
     """plotly's figure, without the colours that follow the page's theme."""
-    legend = sum(one.legend for one in chart.series)
     layout: dict[str, Any] = {
-        "showlegend": 1 < legend <= MANY,
+        "showlegend": False,  # the page has one of its own, which never lies over anything
         "height": chart.height,
         "margin": {"l": 52, "r": 12, "t": 26 if chart.bands or chart.marks else 8, "b": 40},
         "hovermode": "closest" if any(one.kind == "points" for one in chart.series) else "x unified",
         "barmode": "stack" if chart.stacked else "group",
         "bargap": 0.15,
-        "xaxis": {"title": {"text": chart.x_title, "standoff": 6}, "zeroline": False},
-        "yaxis": {"title": {"text": chart.y_title, "standoff": 6}, "zeroline": False, "rangemode": "normal"},
-        "legend": {"orientation": "h", "yref": "container", "y": 0, "yanchor": "bottom", "x": 0},
+        "xaxis": {"title": {"text": chart.x_title, "standoff": 6}, "zeroline": False, "automargin": True},
+        "yaxis": {"title": {"text": chart.y_title, "standoff": 6}, "zeroline": False, "automargin": True},
         "shapes": [],
         "annotations": [],
     }
@@ -165,7 +169,11 @@ def _label(x: float, text: str, anchor: str) -> dict[str, Any]:
 
 
 def _trace(one: Series) -> dict[str, Any]:
-    trace: dict[str, Any] = {"name": one.name, "x": list(one.x), "y": list(one.y), "showlegend": one.legend}
+    trace: dict[str, Any] = {
+        "name": one.name,
+        "x": list(one.x),
+        "y": list(one.y),
+    }
     if one.kind == "bars":
         trace |= {"type": "bar", "marker": {"color": one.css}}
     elif one.kind == "steps":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from typing import Any
 
-from tokenmatcher.inspection.page.charts import MANY, SYMBOLS, Chart, Heat, Series
+from tokenmatcher.inspection.page.charts import SYMBOLS, Chart, Heat, Series
 
 LINES = ("-", "--", ":", "-.")
 INCHES, DPI = 7.0, 150
@@ -38,7 +38,7 @@ def chart_png(chart: Chart) -> bytes:
         axes.set_xlabel(chart.x_title)
         axes.set_ylabel(chart.y_title)
     axes.set_title(chart.title, loc="left", fontsize=10, pad=18 if chart.bands or chart.marks else 8)
-    if 1 < sum(one.legend for one in chart.series) <= MANY:
+    if chart.legend:
         axes.legend(fontsize=7, frameon=False)
     return _png(figure)
 

@@ -99,16 +99,22 @@ def _cmc(rows: Sequence[Row], computed: Computed | None, name: str) -> Chart | N
         for place, (protocol, trials) in enumerate(computed.trials.items()):
             values = 100 * np.array([trial.cmc[:NUM_RANKS] for trial in trials])
             spread = values.std(0).round(3).tolist() if len(trials) > 1 else ()
-            label = f"{name}, {protocol}"
+            label = f"{name}, {computed.note}, {protocol}"
             series.append(Series(label, ranks, values.mean(0).round(3).tolist(), colour=place, spread=spread))
     kept = {LAST: "", BEST: " (best)", PAPER: "", MEAN: " (mean)"}
     final = {(row.run, row.protocol): row for row in rows if row.kind == LAST}
-    chosen = [row for row in rows if row.kind in (BEST, PAPER, MEAN) or final.get((row.run, row.protocol)) is row]
+    chosen = [
+        row
+        for row in rows
+        if row.kind in (PAPER, MEAN)
+        or final.get((row.run, row.protocol)) is row
+        or (row.kind == BEST and row.model != getattr(final.get((row.run, row.protocol)), "model", None))
+    ]
     for row in chosen:
-        if computed is not None and row.run == name and row.kind == LAST and row.protocol in computed.trials:
-            continue
+        if computed is not None and (row.run, row.model) == (name, computed.note) and row.protocol in computed.trials:
+            continue  # its whole curve is there
         points = [(rank, 100 * row.values[f"rank{rank}"]) for rank in RANKS if f"rank{rank}" in row.values]
-        label = f"{row.run or row.model}, {row.protocol}{kept[row.kind]}"
+        label = ", ".join(filter(None, (row.run, row.model, row.protocol))) + kept[row.kind]
         dash = {LAST: 0, BEST: 2, MEAN: 1, PAPER: 1}[row.kind]
         kind = "points" if row.kind == PAPER else "line"
         xs, ys = [float(x) for x, _ in points], [y for _, y in points]

@@ -34,7 +34,7 @@ from tokenmatcher.models.backbone import TokenViT
 
 FEW_QUERIES, FEW_GALLERY = 300, 1000  # training images that search each other where there is no test
 COMPARED = 2000  # images of each modality whose similarities are measured
-LOOKED_AT, SHOWN_PEOPLE = 128, 5  # images of each modality for tables of tokens; people whose pictures are shown
+LOOKED_AT, SHOWN_PEOPLE = 128, 6  # images of each modality for tables of tokens; people whose pictures are shown
 
 Records = Mapping[Modality, Sequence[ImageRecord]]
 

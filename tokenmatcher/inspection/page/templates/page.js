@@ -77,6 +77,17 @@
     all("img[data-p]").forEach((picture) => { picture.src = data.pictures[picture.dataset.p]; });
   });
 
+  // Legends show and hide lines.
+  all(".legend button").forEach((line) => line.addEventListener("click", () => {
+    const div = line.closest("figure").querySelector(".chart");
+    const shown = line.getAttribute("aria-pressed") !== "true";
+    line.setAttribute("aria-pressed", shown);
+    draw(div).then(() => {
+      const places = div.data.flatMap((trace, place) => (trace.name === line.dataset.line ? [place] : []));
+      Plotly.restyle(div, { visible: shown }, places);
+    });
+  }));
+
   // The numbers of a chart, for those who would rather read them.
   all("details[data-numbers]").forEach((details) => details.addEventListener("toggle", () => {
     const place = details.querySelector(".scroll");
