@@ -7,19 +7,18 @@ SCORES = {"rank1": 0.5, "rank5": 0.6, "rank10": 0.7, "rank20": 0.8, "mAP": 0.4, 
 
 def epochs_of(count=2):
     """Lines of stage 1, one camera of each modality, stage 2."""
-    lines = []
-    for epoch in range(count):
-        lines.append(
-            {
-                "stage": "1",
-                "epoch": epoch,
-                "seconds": {"extract": 1.0, "train": 2.0 + epoch},
-                "labels": {"visible": labels(9 + epoch), "infrared": labels(8)},
-                "notes": [f"visible: {9 + epoch} clusters for 16 places in a batch: some come twice"],
-                "losses": {"visible": 2.0, "infrared": 1.0, "total": 3.0 - epoch},
-                "lr": 1e-4,
-            }
-        )
+    lines = [
+        {
+            "stage": "1",
+            "epoch": epoch,
+            "seconds": {"extract": 1.0, "train": 2.0 + epoch},
+            "labels": {"visible": labels(9 + epoch), "infrared": labels(8)},
+            "notes": [f"visible: {9 + epoch} clusters for 16 places in a batch: some come twice"],
+            "losses": {"visible": 2.0, "infrared": 1.0, "total": 3.0 - epoch},
+            "lr": 1e-4,
+        }
+        for epoch in range(count)
+    ]
     for camera, modality in ((1, "visible"), (3, "infrared")):
         lines.append(
             {

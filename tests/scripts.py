@@ -17,7 +17,7 @@ HANGING = 1800  # seconds after which a script is taken to hang; none of them ne
 ENVIRONMENT = {"OMP_NUM_THREADS": "1", **os.environ}
 IMPORTED = (
     "tokenmatcher.commands.training,tokenmatcher.commands.testing,tokenmatcher.commands.prepare,tokenmatcher.people,"
-    "tokenmatcher.commands.exporting,tokenmatcher.commands.calibrating,"
+    "tokenmatcher.commands.exporting,tokenmatcher.commands.calibrating,tokenmatcher.commands.reporting,"
     "torch.utils.tensorboard"
 )
 
