@@ -22,7 +22,6 @@ SHOW_CURVES = """names => {
   for (const one of [...document.querySelector('#curves').children]) if (one !== grid) one.remove();
   for (const one of [...grid.children]) if (!names.some((name) => one.id === `chart-curve-${name}`)) one.remove();
   document.querySelectorAll('.numbers').forEach((one) => one.remove());
-  document.querySelector('header').style.position = 'static';
   grid.id = 'shown';
 }"""
 SHOW_RANKS = """counts => {
@@ -53,6 +52,7 @@ def shown(path: Path, browser: str) -> dict[str, bytes]:
         ):
             tab.goto(path.absolute().as_uri())
             tab.evaluate(script, values)
+            tab.evaluate("document.querySelector('header').remove()")  # it would lie over the part
             place = tab.locator(part)
             place.scroll_into_view_if_needed()
             tab.wait_for_timeout(4000)

@@ -34,6 +34,10 @@ TITLES = {
     ("labels", "nmi"): "Normalised mutual information",
     ("match", "shares"): "Share of clusters",
     ("match", "ratio"): "Visible clusters per infrared one",
+    ("match", "capacity"): "Capacity of matching",
+    ("match", "raised"): "Capacity raised (1: yes)",
+    ("match", "matched_columns"): "Clusters of the smaller side with a match, share",
+    ("match", "fused_pairs"): "Fused pairs (HF)",
     ("neighbours", "per_image"): "Neighbours an image",
     ("neighbours", "precision"): "Neighbours that are right, share",
     ("scores", "rank1"): "rank-1",
@@ -45,6 +49,7 @@ TITLES = {
     ("training", "gradient"): "Gradient norm",
     ("training", "images_per_second"): "Images a second",
     ("training", "gpu_memory"): "GPU memory, bytes",
+    ("training", "silhouette"): "Silhouette of the camera stage's labels",
     ("seconds", "seconds"): "Seconds of each phase",
 }
 
