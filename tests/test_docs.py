@@ -15,7 +15,7 @@ from tokenmatcher.people.__main__ import _parser as people
 from tokenmatcher.presets import PRESETS
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-SMALLER = ("calibrate", "export", "index", "search", "serve")  # commands with one parser
+SMALLER = ("calibrate", "export", "index", "report", "search", "serve")  # commands with one parser
 FOREIGN = {  # of other programs
     "--nproc-per-node", "--quiet", "--report", "--kills", "--cases", "--help",
     "--step-size", "--eval-step", "--print-freq", "--eps-gap", "--use-hard", "--no-cam", "--pooling-type", "--features",

@@ -19,6 +19,7 @@ TOOLS = {
     "calibrate": "measure from which similarity on two pictures show the same person",
     "export": "turn a checkpoint into ONNX, PyTorch or safetensors files",
     "index": "put a folder's pictures into an index",
+    "report": "write an HTML page about runs: curves, scores, rank lists, clusters, what went wrong",
     "people": "draw rendered people in a data set's layout",
     "search": "find the pictures of an index that resemble a person",
     "serve": "search an index on a local page",

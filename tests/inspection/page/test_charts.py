@@ -1,0 +1,80 @@
+import io
+
+import plotly.graph_objects as go
+import pytest
+from PIL import Image
+
+from tokenmatcher.inspection.page.charts import COLOURS, MANY, Chart, Heat, Series, colours, to_plotly
+from tokenmatcher.inspection.page.drawing import chart_png, heat_png
+
+KINDS = ("line", "points", "bars", "steps")
+
+
+def chart(kind="line", **more):
+    series = [
+        Series("a", [0, 1, 2], [1.0, None, 3.0], kind, texts=["x", "y", "z"], pictures=["p0", "", "p1"]),
+        Series("b", [0, 1, 2], [3.0, 2.0, 1.0], kind, colour=1, dash=1, spread=[0.1, 0.2, 0.3]),
+    ]
+    return Chart("a-chart", "A chart", "Says", series, "epoch", "loss", **more)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_plotly_knows_every_word_of_it(kind):
+    spec = to_plotly(chart(kind, bands=[(0, 1, "stage 1"), (1, 2, "")], marks=[(1.5, "here")], y_range=(0, 4)))
+    figure = go.Figure(spec)  # refuses what plotly has no such setting for
+    assert [trace.name for trace in figure.data] == ["a", "b"]
+    assert list(figure.data[0].y) == [1.0, None, 3.0] and list(figure.data[0].customdata) == ["p0", "", "p1"]
+    assert list(figure.layout.yaxis.range) == [0, 4]
+
+
+def test_words_on_an_axis_stay_words():
+    """plotly would take "1" and "2" for numbers and drop "4-5"."""
+    spec = to_plotly(Chart("n", "t", "s", [Series("a", ["1", "2", "4-5"], [1.0, 2.0, 3.0], "bars")]))
+    assert spec["layout"]["xaxis"]["type"] == "category"
+    assert "type" not in to_plotly(chart())["layout"]["xaxis"]
+
+
+def test_a_csv_has_every_number_once():
+    rows = chart().rows()
+    assert rows[0] == ["series", "epoch", "loss", "spread", "note"]
+    assert rows[1:] == [
+        ["a", 0, 1.0, "", "x"], ["a", 2, 3.0, "", "z"],
+        ["b", 0, 3.0, 0.1, ""], ["b", 1, 2.0, 0.2, ""], ["b", 2, 1.0, 0.3, ""],
+    ]  # fmt: skip
+
+
+def test_a_legend_where_it_is_read():
+    assert [one.name for one in chart().legend] == ["a", "b"]
+    assert Chart("n", "t", "s", chart().series[:1]).legend == []
+    assert Chart("n", "t", "s", [Series(f"{n}", [0], [0.0]) for n in range(MANY + 1)]).legend == []
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("more", [{}, {"bare": True}, {"bands": [(0, 2, "stage 1")], "marks": [(1, "m")]}])
+def test_a_png_is_drawn_without_a_browser(kind, more):
+    with Image.open(io.BytesIO(chart_png(chart(kind, **more)))) as image:
+        assert image.format == "PNG" and image.width > 900
+        assert len(image.convert("RGB").getcolors(10**6)) > 20, "something is on it"
+
+
+def test_words_are_drawn_as_bars():
+    bars = Chart(
+        "n",
+        "t",
+        "s",
+        [Series("a", ["1", "pure"], [1.0, 2.0], "bars"), Series("b", ["1", "pure"], [2.0, 1.0], "bars", 1)],
+    )
+    assert Image.open(io.BytesIO(chart_png(bars))).width > 900
+    assert Image.open(io.BytesIO(chart_png(Chart("n", "t", "s", [])))).width > 900
+
+
+def test_a_table_says_where_there_is_no_value():
+    heat = Heat("n", "t", "s", ["r"], ["c", "d"], [[0.25, None]], percent=True, digits=1)
+    assert [heat.cell(value) for value in heat.values[0]] == ["25.0", "-"]
+    assert [heat.share(value) for value in (None, -1, 0.25, 7)] == [0, 0, 0.25, 1]
+    assert Image.open(io.BytesIO(heat_png(heat))).format == "PNG"
+
+
+@pytest.mark.parametrize("count", [0, 1, len(COLOURS), 40])
+def test_so_many_colours_differ(count):
+    assert len(set(colours(count))) == count

@@ -1,0 +1,50 @@
+from logged import epochs_of, write_run
+
+from tokenmatcher.inspection.figures import Band, bands, families, numbers
+from tokenmatcher.inspection.folder import read_runs
+
+
+def slowly(lines, path):
+    """What a figure's line must hold."""
+    found = []
+    for line in lines:
+        value = line
+        for name in path:
+            value = value.get(name) if isinstance(value, dict) else None
+        found.append(None if value is None else float(value))
+    return tuple(found)
+
+
+def test_every_number_is_in_a_family_and_in_its_place(tmp_path):
+    (run,) = read_runs([write_run(tmp_path / "run")])
+    found, lines = families(run), epochs_of()
+    for path, (topic, name, line) in {
+        ("labels", "visible", "clusters"): ("labels", "clusters", "visible"),
+        ("labels", "infrared", "ari"): ("labels", "ari", "infrared"),
+        ("losses", "infrared"): ("losses", "own modality", "infrared"),
+        ("losses", "total"): ("losses", "total", "total"),
+        ("match", "right"): ("match", "shares", "right"),
+        ("match", "ratio"): ("match", "ratio", "ratio"),
+        ("neighbours", "vis-inf", "per_image"): ("neighbours", "per_image", "vis-inf"),
+        ("scores", "all", "rank1"): ("scores", "rank1", "all"),
+        ("seconds", "train"): ("seconds", "seconds", "train"),
+        ("lr",): ("training", "lr", "lr"),
+    }.items():
+        assert found[topic, name].lines[line] == slowly(lines, path), path
+    total = sum(len(list(numbers(line))) for line in lines)
+    held = sum(value is not None for family in found.values() for own in family.lines.values() for value in own)
+    assert held == total > 70
+    assert ("neighbours", "precision") not in found, "null was never measured"
+
+
+def test_lists_of_trials_are_no_figures():
+    assert list(numbers({"scores": {"all": {"rank1": 0.5, "trials": [{"rank1": 0.4}]}}, "epoch": 3})) == [
+        (("scores", "all", "rank1"), 0.5)
+    ]
+
+
+def test_stages_are_bands(tmp_path):
+    (run,) = read_runs([write_run(tmp_path / "run")])
+    assert bands(run.epochs) == [
+        Band(0, 1, "1", None), Band(2, 2, "camera", 1), Band(3, 3, "camera", 3), Band(4, 5, "2", None),
+    ]  # fmt: skip

@@ -1,0 +1,206 @@
+"""From the flags of a report to its file."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from tqdm import tqdm
+
+from tokenmatcher.commands.config import PRETRAINED
+from tokenmatcher.datasets.base import Dataset
+from tokenmatcher.datasets.table import Table
+from tokenmatcher.errors import SettingError
+from tokenmatcher.files import replacing
+from tokenmatcher.inspection.findings import counted, findings
+from tokenmatcher.inspection.folder import LoggedRun, dataset_of, read_runs
+from tokenmatcher.inspection.page import seen
+from tokenmatcher.inspection.page.clustering import clusters_section
+from tokenmatcher.inspection.page.curves import curves_section
+from tokenmatcher.inspection.page.embedding import map_section
+from tokenmatcher.inspection.page.overview import making_section, warnings_section
+from tokenmatcher.inspection.page.page import Head, Tile, page
+from tokenmatcher.inspection.page.parts import write_parts
+from tokenmatcher.inspection.page.pictures import Pictures
+from tokenmatcher.inspection.page.ranking import ranks_section
+from tokenmatcher.inspection.page.scoring import scores_section
+from tokenmatcher.inspection.page.section import Names, Section, per_cent
+from tokenmatcher.inspection.page.similar import similar_section
+from tokenmatcher.inspection.page.tokens import tokens_section
+from tokenmatcher.inspection.provenance import commit, data_digest, versions
+from tokenmatcher.inspection.scores import BEST, LAST, MEAN, PAPER, Row, score_rows
+from tokenmatcher.inspection.subject import Subject, open_subject
+from tokenmatcher.machine import Machine
+from tokenmatcher.models.digest import digest_of
+
+LACKS = (
+    "This page was made without pictures: rank lists, similarities, the map, class tokens, clusters and CMC curves by "
+    "camera are left out. Say where the pictures lie: --data-dir FOLDER."
+)
+
+
+def report(given: argparse.Namespace) -> None:
+    """One page, and its parts where they are asked for; written at the end, so that nothing is half there.
+
+    Raises:
+        UserError: anything about flags or files that is not right.
+    """
+    runs = read_runs(given.logs)
+    if len({run.dataset for run in runs}) > 1:
+        each = ", ".join(f"{run.name} of {run.dataset}" for run in runs)
+        raise SettingError("runs of several data sets do not stand in one report: {each}", each=each)
+    first = runs[0]
+    dataset = dataset_of(first, given.dataset, given.data_dir)
+    names = Names(dataset)
+    pictures, subject, counts = Pictures(), None, None
+    if given.data_dir is not None or (given.dataset is not None and isinstance(dataset, Table)):
+        if dataset is None:
+            raise SettingError(
+                "{data_dir} {folder}: holds no {name}.csv, which the run trained on; name it with {dataset}",
+                folder=given.data_dir,
+                name=first.dataset,
+            )
+        subject = _subject(given, first, dataset)
+        counts = counted(dataset, dataset.training(subject.data_dir, first.trial))
+    sections = [
+        warnings_section(
+            runs, [findings(run, dataset, counts if run is first else None) for run in runs], counts, names
+        )
+    ]
+    rows = score_rows(runs)
+    if subject is None:
+        sections += [scores_section(rows, None, names, first.name), curves_section(runs)]
+    else:
+        sections += _with_pictures(given, subject, runs, rows, pictures, names)
+    sections.append(_making(given, runs, subject))
+    title = dataset.title if dataset else first.dataset
+    html = page(_head(runs, title, subject, rows), sections, pictures.urls)
+    if given.parts is not None:
+        number = write_parts(sections, given.parts, progress=not given.no_progress)
+        print(f"written: {number} files in {given.parts}")
+    try:
+        with replacing(given.output) as file:
+            file.write(html.encode("utf-8", errors="replace"))
+    except OSError as error:
+        raise SettingError("{output} {path}: cannot be written ({error})", path=given.output, error=error) from None
+    print(f"written: {given.output} ({given.output.stat().st_size / 1e6:.1f} MB)")
+
+
+def _subject(given: argparse.Namespace, run: LoggedRun, dataset: Dataset) -> Subject:
+    started = run.flags.get("pretrained_path") or PRETRAINED.get(str(run.flags.get("preset")), PRETRAINED["paper"])
+    if given.before not in (None, "none") and not Path(given.before).is_file():
+        raise SettingError("{before} {path}: no such file", path=given.before)
+    return open_subject(
+        run,
+        dataset,
+        dataset.default_dir if dataset.in_one_file or given.data_dir is None else given.data_dir,
+        Machine.chosen(given.device, "fp32", progress=not given.no_progress),
+        which=given.weights,
+        most_images=given.images,
+        start=str(given.before or started),
+        store_dir=given.store_dir,
+        seed=given.seed,
+    )
+
+
+def _with_pictures(
+    given: argparse.Namespace,
+    subject: Subject,
+    runs: Sequence[LoggedRun],
+    rows: Sequence[Row],
+    pictures: Pictures,
+    names: Names,
+) -> list[Section]:
+    with tqdm(total=6, desc="sections", disable=not subject.machine.progress, leave=False) as bar:
+
+        def done(what: str) -> None:
+            bar.set_postfix_str(what, refresh=False)
+            bar.update()
+
+        features = seen.features_of(subject)
+        done("features")
+        scores = scores_section(rows, seen.computed(subject, features), names, subject.run.name)
+        done("scores")
+        ranked, source = seen.ranked(subject, features, given.queries)
+        ranks = ranks_section(ranked, pictures, names, source=source)
+        done("rank lists")
+        similar = similar_section(seen.compared(subject, features, given.seed))
+        done("similarities")
+        found = seen.clustered(subject, features)
+        clusters = clusters_section(found, pictures, names)
+        done("clusters")
+        maps = map_section(seen.mapped(subject, features, found.labels, given.points, given.seed), pictures, names)
+        tokens = seen.tokens(subject, features, given.seed)
+        looks = [] if tokens is None else [tokens_section(tokens, pictures, names)]
+        done("map, class tokens")
+    return [scores, curves_section(runs), ranks, similar, maps, *looks, clusters]
+
+
+def _making(given: argparse.Namespace, runs: Sequence[LoggedRun], subject: Subject | None) -> Section:
+    facts, digest = {}, None
+    if subject is not None:
+        facts = {
+            "model": f"{subject.path}: {subject.note}",
+            "weights, SHA-256": digest_of(subject.network.state_dict()),
+            "began with": subject.start_note,
+            "pictures": str(subject.data_dir),
+        }
+        records = [
+            record for own in subject.dataset.training(subject.data_dir, runs[0].trial).values() for record in own
+        ]
+        records += subject.benchmark.images if subject.benchmark else ()
+        digest = data_digest(records, subject.data_dir, progress=subject.machine.progress)
+    words = ["tokenmatcher report", *(str(word) for word in sys.argv[2:])]
+    return making_section(
+        runs, versions=versions(), commit=commit(), digest=digest, command=" ".join(words), facts=facts
+    )
+
+
+def _head(runs: Sequence[LoggedRun], title: str, subject: Subject | None, rows: Sequence[Row]) -> Head:
+    first = runs[0]
+    trial = "" if first.trial is None else f", trial {first.trial}"
+    lines = [f"{title}{trial}, method {first.method}; {', '.join(str(run.path) for run in runs)}"]
+    if subject is not None:
+        lines.append(f"Pictures, similarities and clusters are of {first.name}: {subject.note}.")
+    others = f" and {len(runs) - 1} more" if len(runs) > 1 else ""
+    return Head(f"Run {first.name}{others}", lines, _tiles(first, rows), "" if subject is not None else LACKS)
+
+
+def _tiles(first: LoggedRun, rows: Sequence[Row]) -> list[Tile]:
+    """The numbers that people look for."""
+    tiles = []
+    last = [row for row in rows if row.kind == LAST and row.run == first.name]
+    if last:
+        final = next(row for row in last if row.model == last[-1].model)  # of its protocols the first
+        published = next((row for row in rows if row.kind == PAPER and row.protocol == final.protocol), None)
+        for metric, name in (("rank1", "rank-1"), ("mAP", "mAP")):
+            there = f"published: {per_cent(published.values.get(metric))}" if published else ""
+            tiles.append(Tile(f"{per_cent(final.values[metric])} %", f"{name}, {final.protocol}, {final.model}", there))
+    best = next((row for row in rows if row.kind == BEST and row.run == first.name), None)
+    if best is not None:
+        remark = f"{best.model}: chosen by this score"
+        tiles.append(
+            Tile(f"{per_cent(best.values['rank1'])} %", f"rank-1, {best.protocol}, best on the test set", remark)
+        )
+    tiles += [
+        Tile(f"{per_cent(mean.values['rank1'])} %", f"rank-1, {mean.protocol}", mean.model)
+        for mean in rows
+        if mean.kind == MEAN
+    ]
+    whole = next(
+        (epoch for epoch in reversed(first.epochs) if epoch.camera is None and epoch.values.get("labels")), None
+    )
+    if whole is not None:
+        labels = whole.values["labels"]
+        numbers = " / ".join(f"{own['clusters']:,}" for own in labels.values())
+        agreement = [own.get("ari") for own in labels.values()]
+        known = "" if None in agreement else "ARI " + " / ".join(f"{value:.2f}" for value in agreement)
+        tiles.append(Tile(numbers, f"clusters, {' / '.join(labels)}, last epoch", known))
+    match = whole.values.get("match") if whole is not None else None
+    if match and match.get("right") is not None:
+        possible = match.get("matchable")
+        remark = "" if possible is None else f"of {per_cent(possible, 0)} % possible"
+        tiles.append(Tile(f"{per_cent(match['right'], 0)} %", "matches right, last epoch", remark))
+    return tiles
