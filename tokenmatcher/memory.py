@@ -84,17 +84,14 @@ class ClusterMemory(Memory):
 
     @torch.no_grad()
     def update_hardest(self, features: Tensor, targets: np.ndarray) -> None:
-        """Once per cluster of the batch, with its sample least similar to the old vector; arguments as `update`.
-
-        Waits for the device.
-        """
+        """Once per cluster of the batch, with its sample least similar to the old vector, of equals the first; arguments
+        as `update`."""
         unit = F.normalize(features.detach(), dim=1).to(self.vectors.dtype)
         rows = to_device(targets, unit.device)
-        likeness = (unit * self.vectors[rows]).sum(1).cpu().numpy()
-        order = np.lexsort((likeness, targets))
-        hardest = order[np.unique(targets[order], return_index=True)[1]]
-        positions = to_device(hardest, unit.device)
-        self._write(unit, positions, rows[positions])
+        order = (unit * self.vectors[rows]).sum(1).argsort(stable=True)
+        order = order[rows[order].argsort(stable=True)]  # cluster by cluster, the least similar of each first
+        clusters, firsts = np.unique(np.sort(targets), return_index=True)
+        self._write(unit, order[to_device(firsts, unit.device)], to_device(clusters, unit.device))
 
     def _write(self, unit: Tensor, positions: Tensor, clusters: Tensor) -> None:
         mixed = self.momentum * self.vectors[clusters] + (1 - self.momentum) * unit[positions]

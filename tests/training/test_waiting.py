@@ -10,7 +10,7 @@ from small import RUN_RECIPE, SMALL
 from torch.nn import functional
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from tokenmatcher.contracts import Modality, Neighbours, PseudoLabels
+from tokenmatcher.contracts import ClusterMatch, Modality, Neighbours, PseudoLabels
 from tokenmatcher.images.augment import Augmenter
 from tokenmatcher.images.batches import Batching, make_batches
 from tokenmatcher.images.sets import ImageSet
@@ -18,6 +18,7 @@ from tokenmatcher.images.store import ImageStore
 from tokenmatcher.machine import Machine
 from tokenmatcher.memory import ClusterMemory
 from tokenmatcher.methods.contrast import ContrastObjective
+from tokenmatcher.methods.pgm import AlternateObjective
 from tokenmatcher.methods.sdcl_objective import SDCLObjective, SDCLTargets, ways_of
 from tokenmatcher.methods.targets import ContrastTargets, JointTargets
 from tokenmatcher.methods.tokenmatcher import JointObjective
@@ -72,8 +73,17 @@ def sdcl_objective_on(device, network, *, sequential):
     return SDCLObjective(targets, recipe, 1)
 
 
+def pgm_objective_on(device):
+    """Whose memories take the least similar sample of each cluster, and whose match leaves some without a partner."""
+    vectors = functional.normalize(torch.randn(CLUSTERS, SMALL.num_tokens * SMALL.embed_dim), dim=1).to(device)
+    memories = {m: ClusterMemory(vectors, 0.2) for m in Modality}
+    match = ClusterMatch(dict.fromkeys(Modality, np.array([0, 1, 2, -1, 4, -1])))
+    labels = dict.fromkeys(Modality, LABELS)
+    return AlternateObjective(labels, memories, match, 0, weight=0.25, temperature=0.05, write="hard")
+
+
 @pytest.mark.gpu
-@pytest.mark.parametrize("stage", ["1", "2", "sdcl", "sdcl sequential"])
+@pytest.mark.parametrize("stage", ["1", "2", "sdcl", "sdcl sequential", "pgm"])
 @pytest.mark.parametrize("stored", ["cpu", "cuda"])
 def test_a_step_waits_for_nothing(stage, stored):
     torch.manual_seed(0)
@@ -88,7 +98,7 @@ def test_a_step_waits_for_nothing(stage, stored):
     if sdcl:
         objective = sdcl_objective_on(device, model, sequential=stage == "sdcl sequential")
     else:
-        objective = objective_on(device, stage)
+        objective = pgm_objective_on(device) if stage == "pgm" else objective_on(device, stage)
     optimizer = make_optimizer(model, RUN_RECIPE.schedule)
     plan = np.stack([np.arange(BATCH) % COUNT] * 3)
     augmenter = Augmenter(RUN_RECIPE.data, (SMALL.height, SMALL.width), torch.Generator().manual_seed(0))
