@@ -84,7 +84,7 @@ class ClusterMemory(Memory):
 
     @torch.no_grad()
     def update_hardest(self, features: Tensor, targets: np.ndarray) -> None:
-        """Once per cluster of the batch, with its sample least similar to the old vector, of equals the first; arguments
+        """Once per cluster of the batch, with its sample least similar to the old vector; of equals the first. Arguments
         as `update`."""
         unit = F.normalize(features.detach(), dim=1).to(self.vectors.dtype)
         rows = to_device(targets, unit.device)
