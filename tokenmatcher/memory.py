@@ -84,8 +84,10 @@ class ClusterMemory(Memory):
 
     @torch.no_grad()
     def update_hardest(self, features: Tensor, targets: np.ndarray) -> None:
-        """Once per cluster of the batch, with its sample least similar to the old vector; of equals the first. Arguments
-        as `update`."""
+        """Once per cluster of the batch, with its sample least similar to the old vector, the first of equals.
+
+        Arguments as `update`.
+        """
         unit = F.normalize(features.detach(), dim=1).to(self.vectors.dtype)
         rows = to_device(targets, unit.device)
         order = (unit * self.vectors[rows]).sum(1).argsort(stable=True)
