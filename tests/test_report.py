@@ -161,7 +161,7 @@ def own(sysu, tmp_path_factory):
 def test_a_table_of_ones_own_with_and_without_identities(own, tmp_path, name):
     logs = tmp_path / "logs"
     call("-m", "tokenmatcher", "train", own / f"{name}.csv", "--logs-dir", logs, *SMALL, "--stages", "1")
-    made(logs, "--data-dir", own, "-o", tmp_path / "r.html", "--parts", tmp_path / "parts", *FEW)
+    made(logs, "--data-dir", own, "-o", tmp_path / "r.html", *FEW)
     text, _ = data_of(tmp_path / "r.html")
     assert sections_of(text) == SECTIONS
     assert "&lt;b&gt;cam1&lt;/b&gt;" in text and "<b>cam1" not in text
@@ -180,7 +180,12 @@ def test_regdb_of_two_trials(tmp_path):
     call("prepare_regdb.py", "--data-dir", data)
     for trial in (1, 2):
         call("train_regdb.py", "--data-dir", data, "--logs-dir", logs, "--trial", trial, *SMALL, "--stages", "1")
-    made(logs, "--data-dir", data, "-o", tmp_path / "r.html", "--parts", tmp_path / "parts", *FEW)
+    checkpoint = logs / "trial_1/stage1/last.pt"
+    call(
+        "-m", "tokenmatcher", "calibrate", "--checkpoint", checkpoint, "--data-dir", data, "--draws", 5, "--no-progress"
+    )
+    assert set(json.loads(checkpoint.with_suffix(".threshold.json").read_text())["pairs"]) == {"visible-infrared"}
+    made(logs, "--data-dir", data, "-o", tmp_path / "r.html", *FEW)
     text, found = data_of(tmp_path / "r.html")
     assert sections_of(text) == SECTIONS
     assert "mean over 2 trials" in text and "93.0" in text

@@ -76,12 +76,15 @@ def sides_of(given: argparse.Namespace, content: Mapping[str, Any], network: Net
         return extract(Embedder(network, modality), images.store, machine)
 
     records, kind, same_place = _records(dataset, data_dir, trial)
+    apart = not dataset.many_cameras
     if any(record.identity != UNKNOWN for of in records.values() for record in of):
         known = {m: [record for record in of if record.identity != UNKNOWN] for m, of in records.items()}
         drawn = {m: [of[row] for row in _drawn(len(of), given.images, random).tolist()] for m, of in known.items()}
         people = {m: np.array([record.identity for record in of], dtype=np.int64) for m, of in drawn.items()}
         features = {m: embed(m, of) for m, of in drawn.items()}
-        return Measured(_sides(features, people, drawn), f"identities of the {kind} images", True, same_place)
+        return Measured(
+            _sides(features, people, drawn, apart=apart), f"identities of the {kind} images", True, same_place
+        )
     features = {m: embed(m, of) for m, of in records.items()}
     try:
         people = people_by_clusters(features, _recipe(given, content), network.parts, machine)
@@ -94,6 +97,7 @@ def sides_of(given: argparse.Namespace, content: Mapping[str, Any], network: Net
             {m: features[m][torch.from_numpy(of).to(machine.device)] for m, of in rows.items()},
             {m: people[m][of] for m, of in rows.items()},
             {m: [records[m][row] for row in of.tolist()] for m, of in rows.items()},
+            apart=apart,
         ),
         f"pseudo labels of the {kind} images",
         False,
@@ -153,15 +157,20 @@ def _drawn(count: int, most: int, random: np.random.Generator) -> np.ndarray:
 
 
 def _sides(
-    features: Mapping[Modality, Tensor], people: Mapping[Modality, np.ndarray], records: Records
+    features: Mapping[Modality, Tensor], people: Mapping[Modality, np.ndarray], records: Records, *, apart: bool
 ) -> dict[Modality, Side]:
-    """People numbered over both modalities; features of unit length, on the CPU."""
+    """People numbered over both modalities; features of unit length, on the CPU.
+
+    Args:
+        apart: each modality has one camera, which are two whatever their numbers (RegDB's are both 1).
+    """
+    shift = {Modality.VISIBLE: 0, Modality.INFRARED: 10**6 if apart else 0}
     names = np.unique(np.concatenate([people[m] for m in Modality]))
     return {
         m: Side(
             F.normalize(features[m], dim=1).cpu(),
             np.searchsorted(names, people[m]),
-            np.array([record.camera for record in records[m]], dtype=np.int64),
+            np.array([record.camera for record in records[m]], dtype=np.int64) + shift[m],
         )
         for m in Modality
     }
