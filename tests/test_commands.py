@@ -67,7 +67,7 @@ def test_a_few_lines_are_put_into_a_preset(tmp_path):
 
 def test_what_a_run_left_is_the_same_recipe_again(tmp_path):
     demo = preset("regdb", "demo")
-    run = {"dataset": "regdb", "preset": "demo", "trial": 2, "compile": "False", "resume": "auto"}
+    run = {"dataset": "regdb", "preset": "demo", "trial": 2, "compile": "False", "resume": "auto", "commit": "abc"}
     config = Config.read(written(tmp_path, {"run": run, **demo.to_dict()}), "regdb")
     assert config.put_into(preset("regdb", "paper")) == demo
     assert config.run == {"preset": "demo", "trial": 2, "compile": False}

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from logged import write_run
+from PIL import Image
 from runs import CAMERA, SMALL, refused
 from scripts import ROOT, call
 
@@ -137,6 +138,15 @@ def test_the_calibrated_threshold_is_shown(trained, sysu, tmp_path):
         assert marks == [round(point["threshold"], 4) for point in pair["points"]]
 
 
+def test_some_people_and_the_best_weights_against_random_ones(trained, sysu, tmp_path):
+    few = ["--images", 30, "--weights", "best", "--before", "none", *FEW]
+    made(trained, "--data-dir", sysu, "-o", tmp_path / "r.html", *few)
+    text, _ = data_of(tmp_path / "r.html")
+    assert sections_of(text) == SECTIONS
+    assert "images of people that were drawn, not all" in text and "Before training: random weights" in text
+    assert "stage2/best.pt: " in text
+
+
 @pytest.fixture(scope="module")
 def own(sysu, tmp_path_factory):
     """A table with names that look like HTML, and one without identities, beside links to the pictures."""
@@ -259,10 +269,14 @@ def test_packages_that_are_missing_are_named(trained, tmp_path, monkeypatch):
 # In a browser.
 
 
+def browser_file():
+    return os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, BROWSERS)), None)
+
+
 @pytest.fixture(scope="session")
 def browser():
     playwright = pytest.importorskip("playwright.sync_api", reason="the package playwright is not installed")
-    path = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, BROWSERS)), None)
+    path = browser_file()
     if path is None:
         pytest.skip(f"no browser found ({', '.join(BROWSERS)}; or name one with CHROMIUM=PATH)")
     with playwright.sync_playwright() as started:
@@ -415,6 +429,15 @@ def test_the_keyboard_reaches_everything(tab):
     assert tab.locator(".chart:not([aria-label])").count() == 0
     empty = tab.eval_on_selector_all(".frame img", "all => all.filter((one) => !one.alt.trim()).length")
     assert empty == 0
+
+
+def test_the_documents_pictures(browser, page, tmp_path):
+    """Can be made again, and those that are kept are small."""
+    call("-m", "examples.report_pictures", page.path, "--browser", browser_file(), "--out", tmp_path)
+    for name in ("report-ranks.png", "report-curves.png"):
+        with Image.open(tmp_path / name) as new, Image.open(ROOT / "docs/pictures" / name) as kept:
+            assert new.width == kept.width and new.height > 300
+        assert (ROOT / "docs/pictures" / name).stat().st_size < 200_000
 
 
 def test_the_documents_name_what_it_shows():

@@ -22,7 +22,7 @@ RUN_FLAGS = (
     "method", "matcher", "listener", "preset", "data_dir", "pretrained_path", "stages", "trial", "device", "precision",
     "compile", "recompute", "deterministic", "tensorboard", "seed", "resume",
 )  # fmt: skip
-NOT_AGAIN = ("resume", "dataset")  # of a file's flags, those that another run does not take over
+NOT_AGAIN = ("resume", "dataset", "commit")  # of a file's flags, those that another run does not take over
 
 
 @dataclass(frozen=True)
@@ -95,8 +95,15 @@ def write_config(folder: Path, given: argparse.Namespace, dataset: str, recipe: 
     Raises:
         UserError: it cannot be written.
     """
+    from tokenmatcher.inspection.provenance import commit  # nothing else in here needs it
+
     flags = {name: getattr(given, name) for name in RUN_FLAGS if getattr(given, name, None) not in (None, [])}
-    run = {"dataset": dataset, **{name: str(v) if isinstance(v, Path) else v for name, v in flags.items()}}
+    checkout = commit()
+    run = {
+        "dataset": dataset,
+        **({} if checkout is None else {"commit": checkout}),
+        **{name: str(v) if isinstance(v, Path) else v for name, v in flags.items()},
+    }
     try:
         with replacing(folder / "config.json") as file:
             file.write(json.dumps({"run": run, **recipe.to_dict()}, indent=1).encode() + b"\n")

@@ -71,6 +71,7 @@ def test_words_are_drawn_as_bars():
 def test_a_table_says_where_there_is_no_value():
     heat = Heat("n", "t", "s", ["r"], ["c", "d"], [[0.25, None]], percent=True, digits=1)
     assert [heat.cell(value) for value in heat.values[0]] == ["25.0", "-"]
+    assert Heat("n", "t", "s", ["r"], ["c"], [[-0.001]]).cell(-0.001) == "0.00"
     assert [heat.share(value) for value in (None, -1, 0.25, 7)] == [0, 0, 0.25, 1]
     assert Image.open(io.BytesIO(heat_png(heat))).format == "PNG"
 

@@ -110,7 +110,7 @@ class Heat:
         """As text."""
         if value is None:
             return "-"
-        return f"{100 * value:.{self.digits}f}" if self.percent else f"{value:.{self.digits}f}"
+        return f"{round(100 * value if self.percent else value, self.digits) + 0.0:.{self.digits}f}"  # no "-0.00"
 
     def share(self, value: float | None) -> float:
         """Where a value stands between least and most, 0..1."""

@@ -87,7 +87,8 @@ def tokens_section(found: Tokens, pictures: Pictures, names: Names) -> Section:
 
 
 def _heat(name: str, title: str, says: str, labels: Sequence[str], values: Tensor) -> Heat:
-    return Heat(name, title, says, labels, labels, values.tolist())
+    numbers = [label.removeprefix("token ") for label in labels]
+    return Heat(name, title, says, labels, numbers, values.tolist(), corner="token")
 
 
 def _sheet(found: Tokens) -> bytes:
