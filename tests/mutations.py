@@ -108,8 +108,8 @@ def mutations():
         "tests/methods/test_degenerate.py::test_a_loss_that_is_not_finite_names_its_images",
     )  # fmt: skip
     yield Mutation(
-        "clusters", "fewer than two clusters end in advice", "tokenmatcher/methods/tokenmatcher.py",
-        '            demand_clusters(labels[m], m, clusters, f"stage {stage} epoch {record.epoch}")\n', "",
+        "clusters", "fewer than two clusters end in advice", "tokenmatcher/methods/labelling.py",
+        '        demand_clusters(labels[m], m, clusters, f"stage {stage} epoch {record.epoch}")\n', "",
         "tests/methods/test_degenerate.py::test_nothing_to_tell_apart_ends_in_advice",
     )  # fmt: skip
     yield Mutation(
