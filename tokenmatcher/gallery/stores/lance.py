@@ -33,7 +33,7 @@ from tokenmatcher.gallery.stores.base import Store, check_about, check_same_mode
 
 PICTURES, ABOUT, VECTOR, DISTANCE = "pictures", "about", "vector", "_distance"
 LISTED = 20_000  # entries from which on lists are faster than comparing with all
-PROBES = 32  # of sqrt(N) lists: measured by benchmarks/gallery.py
+PROBES = 32  # of sqrt(N) lists; benchmarks/gallery.py measures what others find
 SAMPLES, ROUNDS = 64, 10  # entries a list and iterations that its centre is learnt from
 GROWN = 2.0  # times the entries that lists were made for, after which they are made anew
 LISTS_FOR = "lists_for"  # column of `about`: how many entries the lists were made for
