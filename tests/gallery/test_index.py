@@ -80,21 +80,6 @@ def test_what_is_gone_stays_unless_pruned_and_other_folders_are_let_alone(bring,
     assert bring(folder / "day", prune=True) == (0, 0, 5, 0, 0) and store.count(Filter()) == 8
 
 
-def test_pruned_features_are_gone_from_the_disk(bring, store, tmp_path):
-    folder = crowd(tmp_path / "in", people=2)
-    bring(folder)
-    gone = folder / "night/cam3/01_20260504T2305.png"
-    vector = store.find(str(gone))[1].tobytes()
-
-    def on_disk():
-        return any(vector in path.read_bytes() for path in (tmp_path / "index").rglob("*") if path.is_file())
-
-    assert on_disk()
-    gone.unlink()
-    bring(folder, prune=True)
-    assert not on_disk()
-
-
 def test_damaged_pictures_are_told_and_passed_over(bring, store, tmp_path):
     folder, said = crowd(tmp_path / "in", people=1), []
     whole = (folder / "night/cam3/00_20260504T2305.png").read_bytes()
