@@ -176,8 +176,8 @@ class LanceStore(Store):
 
     def _tidy(self) -> None:
         """Join small files, put new entries into the lists, and let former versions go at once. Who reads a former one
-        now asks again. LanceDB rewrites a file only when a tenth of it was removed, and may leave lists that it no longer
-        reads: removed features stay there so long."""
+        now asks again. LanceDB rewrites a file only when a tenth of it was removed, and may leave lists that it no
+        longer reads: removed features stay there so long."""
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="optimize")
             self.table.optimize(cleanup_older_than=timedelta(0))
