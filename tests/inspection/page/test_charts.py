@@ -1,5 +1,6 @@
 import io
 
+import numpy as np
 import plotly.graph_objects as go
 import pytest
 from PIL import Image
@@ -57,14 +58,21 @@ def test_a_png_is_drawn_without_a_browser(kind, more):
         assert len(image.convert("RGB").getcolors(10**6)) > 20, "something is on it"
 
 
-def test_words_are_drawn_as_bars():
+def test_words_are_drawn_as_bars_beside_each_other():
     bars = Chart(
         "n",
         "t",
         "s",
         [Series("a", ["1", "pure"], [1.0, 2.0], "bars"), Series("b", ["1", "pure"], [2.0, 1.0], "bars", 1)],
     )
-    assert Image.open(io.BytesIO(chart_png(bars))).width > 900
+    pixels = np.asarray(Image.open(io.BytesIO(chart_png(bars))).convert("RGB")).astype(int)
+    columns = [
+        set(
+            np.flatnonzero((abs(pixels - [int(css[n : n + 2], 16) for n in (1, 3, 5)]).sum(2) < 6).sum(0) > 60).tolist()
+        )
+        for css in COLOURS[:2]
+    ]
+    assert all(len(own) > 100 for own in columns) and not columns[0] & columns[1], "no bar hides another"
     assert Image.open(io.BytesIO(chart_png(Chart("n", "t", "s", [])))).width > 900
 
 

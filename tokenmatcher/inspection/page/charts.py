@@ -4,7 +4,7 @@ value, so that they cannot differ."""
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 # Okabe and Ito's colours, which people with colour vision deficiencies tell apart; readable on dark and on white.
@@ -61,7 +61,6 @@ class Chart:
     x_range: tuple[float, float] | None = None
     bare: bool = False
     height: int = 260
-    stacked: bool = False
 
     @property
     def legend(self) -> list[Series]:
@@ -104,7 +103,6 @@ class Heat:
     most: float = 1.0
     digits: int = 2
     percent: bool = False
-    table: Sequence[Sequence[str]] = field(default=())
 
     def cell(self, value: float | None) -> str:
         """As text."""
@@ -124,7 +122,7 @@ def to_plotly(chart: Chart) -> dict[str, Any]:
         "height": chart.height,
         "margin": {"l": 52, "r": 12, "t": 26 if chart.bands or chart.marks else 8, "b": 40},
         "hovermode": "closest" if any(one.kind == "points" for one in chart.series) else "x unified",
-        "barmode": "stack" if chart.stacked else "group",
+        "barmode": "group",
         "bargap": 0.15,
         "xaxis": {"title": {"text": chart.x_title, "standoff": 6}, "zeroline": False, "automargin": True},
         "yaxis": {"title": {"text": chart.y_title, "standoff": 6}, "zeroline": False, "automargin": True},

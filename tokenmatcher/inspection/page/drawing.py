@@ -14,9 +14,8 @@ INCHES, DPI = 7.0, 150
 def chart_png(chart: Chart) -> bytes:
     """A chart on white, 1050 pixels wide."""
     figure, axes = _figure(INCHES, INCHES if chart.bare else 3.4)
-    bottoms: dict[Any, float] = {}
     for place, one in enumerate(chart.series):
-        _draw(axes, one, place, len(chart.series), bottoms if chart.stacked else None)
+        _draw(axes, one, place, len(chart.series))
     for number, (first, last, label) in enumerate(chart.bands):
         if number % 2 == 0:
             axes.axvspan(first, last, color="#808080", alpha=0.1, linewidth=0)
@@ -35,6 +34,8 @@ def chart_png(chart: Chart) -> bytes:
         axes.grid(alpha=0.25)
         for side in ("top", "right"):
             axes.spines[side].set_visible(False)
+        if all(isinstance(x, int) for one in chart.series for x in one.x):
+            axes.xaxis.get_major_locator().set_params(integer=True)
         axes.set_xlabel(chart.x_title)
         axes.set_ylabel(chart.y_title)
     axes.set_title(chart.title, loc="left", fontsize=10, pad=18 if chart.bands or chart.marks else 8)
@@ -59,21 +60,18 @@ def heat_png(heat: Heat) -> bytes:
     return _png(figure)
 
 
-def _draw(axes: Any, one: Series, place: int, count: int, bottoms: dict[Any, float] | None) -> None:
+def _draw(axes: Any, one: Series, place: int, count: int) -> None:
     label = one.name if one.legend else "_hidden"
     x = list(one.x)
     y = [float("nan") if value is None else value for value in one.y]
     if one.kind == "bars":
-        if bottoms is not None:
-            axes.bar(x, y, color=one.css, label=label, bottom=[bottoms.get(at, 0.0) for at in x])
-            for at, value in zip(x, y, strict=True):
-                bottoms[at] = bottoms.get(at, 0.0) + value
-        elif x and isinstance(x[0], str):
-            axes.bar(x, y, color=one.css, label=label, alpha=0.8)
-        else:
-            step = (float(x[1]) - float(x[0])) if len(x) > 1 else 1.0
-            width = 0.8 * step / count
-            axes.bar([float(at) + (place - (count - 1) / 2) * width for at in x], y, width, color=one.css, label=label)
+        words = any(isinstance(at, str) for at in x)
+        middles = [float(n) for n in range(len(x))] if words else [float(at) for at in x]
+        step = middles[1] - middles[0] if len(middles) > 1 else 1.0
+        width = 0.8 * step / count
+        axes.bar([at + (place - (count - 1) / 2) * width for at in middles], y, width, color=one.css, label=label)
+        if words:
+            axes.set_xticks(middles, x)
     elif one.kind == "steps":
         axes.step(x, y, where="mid", color=one.css, label=label, linestyle=LINES[one.dash % 4], linewidth=1.2)
         if not one.dash:
