@@ -82,8 +82,47 @@ def test_how_it_is_tested(folder):
     for wrong in ("gate", "gate+nowhere", "gate+9+10"):
         with pytest.raises(UserError, match=r"same_place .*must be two cameras, A\+B, of 9, 10, gate"):
             data.benchmark(folder, options={"same_place": wrong})
-    with pytest.raises(UserError, match=r"own\.csv, line 1: cmc must be distinct or plain"):
+    with pytest.raises(UserError, match=r"own\.csv, line 1: cmc must be distinct or plain, got 'odd'"):
         table(folder, text_of(before=["# cmc: odd"]))
+
+
+def test_what_is_in_force_is_said(folder):
+    before = ["# same place: gate+10,,,,", "# cmc: plain,,,,", '"# same place: 9 + yard ü",,,,']
+    data = table(folder, text_of(before=before))  # a spreadsheet fills lines up
+    rules = "tested with cmc: plain, same place: gate+10, 9 + yard ü"
+    assert data.test_rules() == rules
+    assert rules in data.prepare(folder).table().splitlines()
+    assert data.test_rules({"same_place": "", "cmc": "distinct"}) == "tested with cmc: distinct, same place: none"
+    (protocol,) = data.benchmark(folder).protocols
+    assert protocol.excluded_cameras == {(3, 2), (2, 3), (1, 4), (4, 1)}
+    assert table(folder, text_of(ROWS[:4])).test_rules() == ""  # there is no test
+
+
+@pytest.mark.parametrize(
+    "comment",
+    ["same-place: gate+9", "same place : gate+9", "same_place: gate+9", "Same places: gate+9", "sameplace gate+9",
+     "cmc = plain", "cmc plain", "CMC : plain"],
+)  # fmt: skip
+def test_a_misspelt_comment_is_refused(folder, comment):
+    with pytest.raises(UserError, match=r"own\.csv, line 2: .* must begin with '(same place|cmc):'"):
+        table(folder, text_of(before=["# mine", f"# {comment}"]))
+
+
+def test_cmc_is_said_once(folder):
+    with pytest.raises(UserError, match=r"own\.csv, line 3: a second line says what cmc is"):
+        table(folder, text_of(before=["# cmc: plain", "", "# cmc: distinct"]))
+
+
+@pytest.mark.parametrize("quote", ["", '"'])
+def test_a_row_is_not_taken_for_a_comment(folder, quote):
+    write_image(folder / "#1/a.png", 9)
+    text = text_of()
+    with pytest.raises(UserError, match=r"own\.csv, line 10: begins with # like a comment, but is the row"):
+        table(folder, f"{text}{quote}#1/a.png{quote},gate,visible\n")
+    with pytest.raises(UserError, match=r"own\.csv, line 2: begins with # like a comment"):
+        table(folder, f"camera,path,modality\n#1,{ROWS[0][0]},visible\n")
+    found = table(folder, f"{text}#day/a 1.jpg,gate,visible\n#1/absent.png,gate,visible\n")  # rows put aside
+    assert found.rows == table(folder, text, "plain.csv").rows
 
 
 def test_both_directions_where_both_are_asked(folder):
@@ -149,7 +188,7 @@ LINE = quoted(ROWS[0])
         (HEAD + "\n", "holds no image"),
         ("path,camera\nx,y\n", "no column modality"),
         (HEAD + ",colour\n", "unknown column 'colour'"),
-        (HEAD + ",split\n", "a column stands there twice"),
+        (HEAD + ",split\n", "column 'split' stands there twice"),
         (text_of().replace("visible", "thermal", 1), "line 2: modality 'thermal' is neither visible nor infrared"),
         (text_of([*ROWS, ROWS[0]]), "line 10: 'day/a 1.jpg' stands there twice"),
         (text_of([("/etc/passwd", *ROWS[0][1:])]), "line 2: '/etc/passwd' is not a path inside"),

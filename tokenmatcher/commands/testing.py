@@ -34,6 +34,8 @@ def test(given: argparse.Namespace, dataset: Dataset) -> None:
         scores = _evaluate(network, dataset.benchmark(given.data_dir, options=options), given, dataset)
         shots = f", {options['shots']}-shot" if "shots" in options else ""
         print(score_table(scores, f"{dataset.title}{shots}"))
+        if rules := dataset.test_rules(options):
+            print(rules)
         _write(given.json, {dataset.name: scores, **options, "checkpoint": str(given.resume)})
         return
     by_trial: dict[int, Scores] = {}

@@ -84,6 +84,10 @@ class Dataset(ABC):
         """What looks wrong, though it can be worked with."""
         return []
 
+    def test_rules(self, options: Mapping[str, Any] | None = None) -> str:
+        """One line: by which of `self.options` a test goes; empty where its scores say it themselves."""
+        return ""
+
     def chosen(self, options: Mapping[str, Any] | None) -> dict[str, Any]:
         """All options: those given, and the defaults of the others."""
         return {name: option.default for name, option in self.options.items()} | dict(options or {})

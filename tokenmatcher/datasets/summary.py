@@ -30,6 +30,7 @@ class Summary:
     hint: str = ""
     absent: tuple[int, ...] = ()  # ids that are listed and have no image
     notes: tuple[str, ...] = ()  # what looks wrong, though it can be worked with
+    rules: str = ""  # by what it is tested, see `Dataset.test_rules`
 
     @property
     def warning(self) -> str:
@@ -49,6 +50,7 @@ class Summary:
             lines.append(f"{count.name:{width}}  {count.found:>8,}  {real:>8}".rstrip())
         if self.absent:
             lines.append(f"warning: listed, but without any image: {few(self.absent)}")
+        lines += [self.rules] if self.rules else []
         lines += [f"note: {note}" for note in self.notes]
         return "\n".join([*lines, self.warning] if self.warning else lines)
 

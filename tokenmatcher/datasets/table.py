@@ -8,7 +8,8 @@
 is train (also where it is empty or absent), query or gallery. Without identities everything trains, nothing is scored.
 Lines that begin with # are comments; two of them say how to test:
 
-    # same place: gate+yard, hall+stairs      a query by one camera does not see the gallery's images by the other
+    # same place: gate+yard, hall+stairs      a query by one camera does not see the gallery's images by the other;
+                                              several such lines add up
     # cmc: plain                              count every image of the gallery, not each identity once ("distinct")
 """
 
@@ -18,6 +19,7 @@ import csv
 import gc
 import io
 import os
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -41,7 +43,7 @@ NEEDED, MORE = ("path", "camera", "modality"), ("identity", "split")
 SPLITS = ("train", "query", "gallery")
 CMC = ("distinct", "plain")
 LONGEST = 200  # characters of a name
-SAME_PLACE, CMC_LINE = "same place:", "cmc:"
+SAME_PLACE, CMC_LINE = "same place", "cmc"  # what comments that say how to test begin with, before a colon
 
 
 @dataclass(frozen=True)
@@ -104,7 +106,9 @@ class Table(Dataset):
         counts = [Count("identities", len(self.rows.identities)), Count("cameras", len(self.rows.cameras))]
         for split, own in self.rows.records.items():
             counts += [Count(f"{m} {split} images", sum(record.modality is m for record in own)) for m in Modality]
-        return Summary(self.title, self.path.parent, tuple(counts), notes=tuple(self.oddities()))
+        return Summary(
+            self.title, self.path.parent, tuple(counts), notes=tuple(self.oddities()), rules=self.test_rules()
+        )
 
     def training(self, data_dir: Path, trial: int | None = None) -> Training:
         self.check_trial(trial)
@@ -138,6 +142,13 @@ class Table(Dataset):
                 )
             )
         return Benchmark(index.images, tuple(protocols))
+
+    def test_rules(self, options: Mapping[str, Any] | None = None) -> str:
+        if not self._directions():
+            return ""
+        chosen = self.chosen(options)
+        pairs = ", ".join(filter(None, map(str.strip, chosen["same_place"].split(",")))) or "none"
+        return f"tested with cmc: {chosen['cmc']}, same place: {pairs}"
 
     def _directions(self) -> list[Modality]:
         """Of the queries, infrared first: where the other modality has a gallery."""
@@ -211,7 +222,7 @@ def read_table(path: Path) -> Rows:
     names: dict[str, set[str]] = {"camera": set(), "identity": set()}
     seen: set[str] = set()
     modalities = {m.value: m for m in Modality}
-    for line, (entry, camera, kind, identity, split) in _lines(path, options):
+    for line, (entry, camera, kind, identity, split) in _lines(path, options, here):
         kind, split = kind.lower(), split.lower() or "train"
         if not entry or leaves_root(entry):
             wrong = f"{entry[:80]!r} is not a path inside the table's folder"
@@ -252,9 +263,9 @@ def read_table(path: Path) -> Rows:
     return Rows(records, tuple(order["camera"]), tuple(order["identity"]), options)
 
 
-def _lines(path: Path, options: dict[str, str]) -> Iterator[tuple[int, tuple[str, ...]]]:
+def _lines(path: Path, options: dict[str, str], here: dict[str, set[str]]) -> Iterator[tuple[int, tuple[str, ...]]]:
     """Number of every row and its cells in the order of NEEDED and MORE, "" for what is absent; what comments say is
-    put into `options`."""
+    put into `options`. `here`: see `_is_there`."""
     text = read_text(path)
     if "\0" in text:
         raise UserError(f"{path} is not text")
@@ -266,7 +277,13 @@ def _lines(path: Path, options: dict[str, str]) -> Iterator[tuple[int, tuple[str
             if not cells or not "".join(cells).strip():
                 continue
             if cells[0].lstrip().startswith("#"):
-                _comment(",".join(cells).lstrip("# "), options, f"{path}, line {reader.line_num}")
+                where = f"{path}, line {reader.line_num}"
+                if head is not None and len(cells) >= len(NEEDED) and _is_row(cells, places, path.parent, here):
+                    raise UserError(
+                        f"{where}: begins with # like a comment, but is the row of an image; names must not begin with "
+                        "#, and a row that is not wanted must be deleted"
+                    )
+                _comment(",".join(cells).strip("#, \t"), options, where)
             elif head is None:
                 head = _head(cells, path)
                 places = [head.index(name) if name in head else len(head) for name in (*NEEDED, *MORE)]
@@ -292,19 +309,36 @@ def _head(cells: list[str], path: Path) -> list[str]:
         raise UserError(f"{path}: no column {', '.join(absent)} among {', '.join(map(repr, head[:8]))}")
     if unknown := [name for name in head if name not in (*NEEDED, *MORE)]:
         raise UserError(f"{path}: unknown column {unknown[0][:40]!r}; there are {', '.join((*NEEDED, *MORE))}")
-    if len(set(head)) < len(head):
-        raise UserError(f"{path}: a column stands there twice")
+    if twice := [name for name in head if head.count(name) > 1]:
+        raise UserError(f"{path}: column {twice[0]!r} stands there twice")
     return head
 
 
+def _is_row(cells: list[str], places: list[int], folder: Path, here: dict[str, set[str]]) -> bool:
+    """Whether a line that begins with # names an image that is there."""
+    entry = cells[places[0]].strip() if places[0] < len(cells) else ""
+    return bool(entry) and not leaves_root(entry) and _is_there(folder, entry, here)
+
+
 def _comment(text: str, options: dict[str, str], where: str) -> None:
-    lowered = text.lower()
-    if lowered.startswith(SAME_PLACE):
-        options["same_place"] = text[len(SAME_PLACE) :].strip()
-    elif lowered.startswith(CMC_LINE):
-        options["cmc"] = lowered[len(CMC_LINE) :].strip()
+    """What a comment says of the test is put into `options`.
+
+    Raises:
+        UserError: it begins like one that does, but is not written as one must be.
+    """
+    kind, colon, value = (part.strip() for part in text.partition(":"))
+    folded = re.sub(r"[-_\s]", "", text.lower())
+    for form in (SAME_PLACE, CMC_LINE):
+        if folded.startswith(form.replace(" ", "")) and not (colon and kind.lower() == form and text[len(form)] == ":"):
+            raise UserError(f"{where}: {text[:80]!r} must begin with '{form}:'")
+    if kind.lower() == SAME_PLACE and colon:
+        options["same_place"] = ", ".join(filter(None, (options.get("same_place"), value)))
+    elif kind.lower() == CMC_LINE and colon:
+        if "cmc" in options:
+            raise UserError(f"{where}: a second line says what cmc is")
+        options["cmc"] = value.lower()
         if options["cmc"] not in CMC:
-            raise UserError(f"{where}: cmc must be {' or '.join(CMC)}")
+            raise UserError(f"{where}: cmc must be {' or '.join(CMC)}, got {value[:40]!r}")
 
 
 def _is_there(folder: Path, entry: str, here: dict[str, set[str]]) -> bool:

@@ -55,6 +55,7 @@ def run_header(
         f"backbone in {machine.precision}",
         _found(dataset, images),
     ]
+    lines += [rules] if (rules := dataset.test_rules()) else []
     lines += [f"note: {text}" for text in (dataset.note, *dataset.oddities(progress=machine.progress)) if text]
     if published is not None:
         lines.append(f"published, of the authors' figures: {published}")
