@@ -228,6 +228,24 @@ def mutations():
         "self.position.optimizer if self.stages[number].keeps_optimizer else None", "None",
         "tests/methods/test_sdcl.py::test_stage_two_goes_on_with_the_optimiser",
     )  # fmt: skip
+    yield Mutation(
+        "order", "PGM writes what was scored across before each modality's own", "tokenmatcher/methods/pgm.py",
+        "        self.write(self.memories[self.across.other], *self._matched(views[self.across]))\n"
+        "        super().update(views)\n",
+        "        super().update(views)\n"
+        "        self.write(self.memories[self.across.other], *self._matched(views[self.across]))\n",
+        "tests/methods/test_pgm.py::test_golden",
+    )  # fmt: skip
+    yield Mutation(
+        "counted", "what gradient checkpointing does again leaves no trace in batch norms",
+        "tokenmatcher/models/norms.py", "        norm.momentum = 0.0\n", "        pass\n",
+        "tests/models/test_resnet.py::test_recomputing_counts_a_batch_once",
+    )  # fmt: skip
+    yield Mutation(
+        "views", "views are made unit before their mean is taken", "tokenmatcher/models/embedder.py",
+        "if self.network.config.unit_views:", "if False:",
+        "tests/models/test_embedder.py::test_unit_views_are_made_unit_before_their_mean_is_taken",
+    )  # fmt: skip
 
 
 def passes(folder, test):
