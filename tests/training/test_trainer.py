@@ -7,10 +7,12 @@ from small import RUN_RECIPE, lines_of, small_trainer
 
 from tokenmatcher.contracts import Modality, PseudoLabels
 from tokenmatcher.errors import UserError
+from tokenmatcher.images.sets import listing_of
 from tokenmatcher.images.store import ImageStore
 from tokenmatcher.listeners import Listener
 from tokenmatcher.methods import labelling
 from tokenmatcher.methods.camera import OneCamera
+from tokenmatcher.models.digest import DIGEST, digest_of
 from tokenmatcher.training import trainer as module
 from tokenmatcher.training.checkpoint import RunFolder
 from tokenmatcher.training.resuming import take_up
@@ -118,6 +120,49 @@ def test_a_loss_that_is_not_finite_stops_and_is_named(tmp_path, monkeypatch, lab
         trainer.train(["1"])
     assert "A lower --lr usually helps; --resume auto" in caught.value.worded(lambda name: f"--{name}")
     assert not list(tmp_path.rglob("*.pt"))
+
+
+def test_another_matcher_is_told(tmp_path, labelled):
+    first = small_trainer(tmp_path / "first", COUNT)
+    first.folder = replace(first.folder, matcher="greedy")
+    first.train(["1"])
+    path = tmp_path / "first/stage1/last.pt"
+    for matcher, said in (("greedy", []), ("mutual", ["matcher mutual instead of greedy"])):
+        again = small_trainer(tmp_path / matcher, COUNT)
+        again.folder = replace(again.folder, matcher=matcher)
+        assert take_up(again, path) == [f"note: since that checkpoint changed: {one}" for one in said]
+    content = torch.load(path, weights_only=True)
+    del content["matcher"], content[DIGEST]
+    torch.save({**content, DIGEST: digest_of(content)}, path)  # as before: it does not say
+    assert take_up(again, path) == []
+
+
+def changed(images, **parts):
+    return {m: replace(own, **{name: change(getattr(own, name)) for name, change in parts.items()})
+            for m, own in images.items()}  # fmt: skip
+
+
+def test_other_images_are_refused(tmp_path, labelled):
+    """Also as many: labels of the camera stage are kept by row."""
+    small_trainer(tmp_path / "first", COUNT).train(["1"])
+    path = tmp_path / "first/stage1/last.pt"
+    again = small_trainer(tmp_path / "again", COUNT)  # the same names in another folder
+    assert take_up(again, path) == []
+    images = again.images
+    again.listing = listing_of(changed(images, cameras=lambda own: own * 2))  # a camera more, numbered before them
+    assert take_up(again, path) == []
+    for parts in (
+        {"paths": lambda own: own[::-1]},
+        {"paths": lambda own: (tmp_path / "other.jpg", *own[1:])},
+        {"cameras": lambda own: np.roll(own, 1)},
+    ):
+        again.listing = listing_of(changed(images, **parts))
+        with pytest.raises(UserError, match=r"last\.pt: was trained on images of other names or cameras, or on these"):
+            take_up(again, path)
+    content = torch.load(path, weights_only=True)
+    del content["run"]["listing"], content[DIGEST]
+    torch.save({**content, DIGEST: digest_of(content)}, path)  # as before: counts alone
+    assert take_up(again, path) == []
 
 
 def test_later_stages_start_from_what_the_run_has_trained(tmp_path, labelled):

@@ -120,7 +120,7 @@ def train(
             network=network.to(machine.device),
             machine=machine,
             random=random,
-            folder=RunFolder(folder, kind.name, dataset.name, trial, recipe, given.keep, team),
+            folder=RunFolder(folder, kind.name, dataset.name, trial, recipe, given.keep, team, matcher_name),
             evaluate=evaluate,
             listeners=own,
             say=console.say,

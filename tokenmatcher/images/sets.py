@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -77,3 +79,16 @@ class ImageSet:
             tuple(record.path for record in records),
             cluster_store,
         )
+
+
+def listing_of(images: Mapping[Modality, ImageSet]) -> str:
+    """A digest of which files the images are, in which order, and by which camera each was taken. It stays when their
+    folder is moved, or when the cameras' numbers change and their order does not."""
+    names = {m: [str(path) for path in own.paths] for m, own in images.items()}
+    folder = os.path.commonpath({os.path.dirname(name) for own in names.values() for name in own})  # noqa: PTH120
+    digest = hashlib.sha256()
+    for m, own in names.items():
+        digest.update(f"{m.value}\0".encode())
+        digest.update("\0".join(name[len(folder) :] for name in own).encode("utf-8", "surrogateescape"))
+        digest.update(np.unique(images[m].cameras, return_inverse=True)[1].astype(np.int64).tobytes())
+    return digest.hexdigest()

@@ -1,8 +1,8 @@
 """Checkpoints: one file holds all that is needed to test and to go on.
 
-Layout: {"format": "tokenmatcher", "version": 2, "method", "dataset", "trial", "recipe", "model", "note",
-"scores", "run", "digest"}; `run` is absent in files that only serve for testing. Everything is a tensor, a
-number, a string, or a container of these, so that PyTorch's safe loader reads it.
+Layout: {"format": "tokenmatcher", "version": 2, "method", "matcher", "dataset", "trial", "recipe", "model", "note",
+"scores", "run", "digest"}; `run` is absent in files that only serve for testing, `matcher` in those of before.
+Everything is a tensor, a number, a string, or a container of these, so that PyTorch's safe loader reads it.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ class RunFolder:
     """Where a run keeps its checkpoints, and what stands in all of them.
 
     keep: former last.pt that are kept beside the newest, see `files.before`.
+    matcher: its name or file; None: the method takes none.
     """
 
     path: Path
@@ -39,6 +40,7 @@ class RunFolder:
     recipe: Recipe
     keep: int = 1
     team: Team = ALONE
+    matcher: str | None = None
 
     def of(self, stage: str) -> Path:
         """Where a stage keeps its own."""
@@ -71,6 +73,7 @@ class RunFolder:
             "format": FORMAT,
             "version": VERSION,
             "method": self.method,
+            "matcher": self.matcher,
             "dataset": self.dataset,
             "trial": self.trial,
             "recipe": self.recipe.to_dict(),
@@ -121,6 +124,18 @@ def demand_method(path: Path, content: dict[str, Any], method: str) -> None:
     """
     if (own := str(content.get("method", "tokenmatcher"))) != method:
         raise SettingError("{path}: was trained by {method} {own}", path=path, own=own)
+
+
+def matcher_of(content: dict[str, Any]) -> str:
+    """The matcher of a checkpoint in words; empty where it does not say.
+
+    Raises:
+        TypeError: it says so in another way than it is written.
+    """
+    asked = content.get("matcher", "")
+    if not isinstance(asked, str | None):
+        raise TypeError("matcher")
+    return "none" if asked is None else asked
 
 
 def as_before(path: Path, recipe: Recipe, method: str, given: Collection[str]) -> tuple[Recipe, list[str]]:

@@ -19,7 +19,7 @@ from tokenmatcher.errors import SettingError, UserError
 from tokenmatcher.files import replacing
 from tokenmatcher.methods.base import Objective, Stage
 from tokenmatcher.training import checkpoint
-from tokenmatcher.training.checkpoint import RunFolder
+from tokenmatcher.training.checkpoint import RunFolder, matcher_of
 from tokenmatcher.training.restored import check_tensor, check_tensors
 from tokenmatcher.training.setup import Setup
 from tokenmatcher.training.step import Losses, NotFinite, restore_optimizer
@@ -74,6 +74,7 @@ class Midway:
             if (
                 type(trainer.method.recipe).from_dict(content["recipe"]) != trainer.method.recipe
                 or state["place"] != self.place
+                or matcher_of(content) not in ("", trainer.folder.matcher or "none")
             ):
                 raise UserError(f"{self.path}: of other flags or other labels")
             memories = [memory.vectors for memory in self.objective.all_memories()]

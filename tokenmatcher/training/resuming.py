@@ -1,8 +1,9 @@
 """Which checkpoint a run goes on from, and how it takes it up.
 
 A checkpoint's `run` part: `stage` and `part` (which of the stages of that name), `epoch` (the next one), `optimizer`,
-`best`, `method` (its own state), `records` (epochs told of), `random`, `seed`, `images` (counts), and where the weights
-are not the stage's product `start`, those that it started from.
+`best`, `method` (its own state), `records` (epochs told of), `random`, `seed`, `images` (counts), `listing` (see
+`images.sets.listing_of`; absent in files of before), and where the weights are not the stage's product `start`, those
+that it started from.
 """
 
 from __future__ import annotations
@@ -113,6 +114,9 @@ def _take_up(trainer: Trainer, path: Path, content: dict[str, Any]) -> list[str]
         raise UserError(f"{path}: was trained on {content['dataset']}, trial {content['trial']}")
     if run["images"] != {m.value: len(images) for m, images in trainer.images.items()}:
         raise UserError(f"{path}: was trained on other images: {run['images']}")
+    if run.get("listing", trainer.listing) != trainer.listing:
+        raise UserError(f"{path}: was trained on images of other names or cameras, or on these in another order")
+    matcher = checkpoint.matcher_of(content)
     parts = [number for number, stage in enumerate(trainer.stages) if stage.name == run["stage"]]
     check_run(run, len(parts))  # raises where there are none
     for name, weights in (("model", content["model"]), *((("start", run["start"]),) if "start" in run else ())):
@@ -136,6 +140,8 @@ def _take_up(trainer: Trainer, path: Path, content: dict[str, Any]) -> list[str]
     if not inside:
         trainer.start.elsewhere = path
     said = [f"note: since that checkpoint changed: {change}" for change in recipe.differences(saved)]
+    if matcher and matcher != (now := folder.matcher or "none"):
+        said.append(f"note: since that checkpoint changed: matcher {now} instead of {matcher}")
     if run["seed"] != trainer.random.seed:
         said.append(f"note: goes on with the random numbers of seed {run['seed']}")
     return said

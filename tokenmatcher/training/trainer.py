@@ -17,6 +17,7 @@ from tqdm import tqdm
 from tokenmatcher.contracts import EpochRecord, Modality
 from tokenmatcher.images.augment import Augmenter
 from tokenmatcher.images.batches import make_batches, plan_batches
+from tokenmatcher.images.sets import listing_of
 from tokenmatcher.methods.base import Prepared, Stage
 from tokenmatcher.models.embedder import Embedder, extract
 from tokenmatcher.models.norms import same_statistics, spread_groups
@@ -69,6 +70,7 @@ class Trainer(Setup):
             self.trained.compile()
         size = (recipe.model.height, recipe.model.width)
         self.augmenter = Augmenter(recipe.data, size, self.random.pixels)
+        self.listing = listing_of(self.images)
         self.stages = self.method.stages()
         self.position, self.records = Position(), 0
         self.start = StartWeights(self.folder, self.stages)
@@ -230,6 +232,7 @@ class Trainer(Setup):
             "records": self.records,
             **self.drawn(),
             "images": {m.value: len(images) for m, images in self.images.items()},
+            "listing": self.listing,
             **({} if stage.keeps_weights else {"start": self.start.of(stage)}),
         }
 
