@@ -2,7 +2,6 @@
 
 import csv
 import json
-import os
 import re
 import shutil
 from pathlib import Path
@@ -10,6 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from browsers import browser_file, chromium
 from logged import write_run
 from PIL import Image
 from runs import CAMERA, SMALL, refused
@@ -23,7 +23,6 @@ pytestmark = pytest.mark.slow
 
 SECTIONS = ["warnings", "scores", "curves", "ranks", "similarity", "map", "tokens", "clusters", "making"]
 WITHOUT_PICTURES = ["warnings", "scores", "curves", "making"]
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 FEW = ["--queries", 12, "--points", 60, "--device", "cpu", "--no-progress"]
 
 
@@ -269,20 +268,10 @@ def test_packages_that_are_missing_are_named(trained, tmp_path, monkeypatch):
 # In a browser.
 
 
-def browser_file():
-    return os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, BROWSERS)), None)
-
-
 @pytest.fixture(scope="session")
 def browser():
-    playwright = pytest.importorskip("playwright.sync_api", reason="the package playwright is not installed")
-    path = browser_file()
-    if path is None:
-        pytest.skip(f"no browser found ({', '.join(BROWSERS)}; or name one with CHROMIUM=PATH)")
-    with playwright.sync_playwright() as started:
-        chromium = started.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        yield chromium
-        chromium.close()
+    with chromium() as started:
+        yield started
 
 
 def opened(browser, path, **options):

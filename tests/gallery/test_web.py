@@ -1,7 +1,6 @@
 """The local page: its requests, and what a browser shows with the network off."""
 
 import re
-import shutil
 import socket
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
@@ -9,11 +8,11 @@ from pathlib import Path
 
 import httpx
 import pytest
+from browsers import chromium
 from galleries import crowd, person
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
-from playwright.sync_api import sync_playwright
 
 from tokenmatcher.contracts import Modality
 from tokenmatcher.errors import UserError
@@ -26,7 +25,6 @@ from tokenmatcher.gallery.web import LARGEST, served
 
 pytestmark = pytest.mark.slow
 VISIBLE, INFRARED = Modality
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 HERE = "127.0.0.1"
 
 
@@ -186,18 +184,9 @@ def test_a_port_that_is_taken_is_told(gallery):
 @pytest.fixture(scope="module")
 def browser():
     """Chromium that can resolve no name, so that it reaches this machine alone."""
-    path = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if path is None:
-        pytest.skip(f"no browser: none of {', '.join(BROWSERS)} is installed")
-    flags = [
-        "--no-sandbox",
-        "--disable-background-networking",
-        "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
-    ]
-    with sync_playwright() as playwright:
-        made = playwright.chromium.launch(executable_path=path, args=flags)
-        yield made
-        made.close()
+    names = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"
+    with chromium("--disable-background-networking", names) as started:
+        yield started
 
 
 @pytest.fixture
