@@ -98,10 +98,11 @@ class DualMethod(Method):
         labels = label_modalities(
             features,
             self.images,
-            recipe,
+            dict.fromkeys(Modality, recipe.clusters),
             self.machine,
             record,
             stage,
+            people={m: recipe.data.people(m) for m in Modality},
             other_cameras=self.dataset.many_cameras,
         )
         return contrast_targets(features, labels, self.machine.team)

@@ -18,7 +18,7 @@ from tokenmatcher.machine import Machine
 from tokenmatcher.mining.clusters import pseudo_labels
 from tokenmatcher.mining.faiss_search import reason_for_cpu
 from tokenmatcher.mining.knn import nearest
-from tokenmatcher.recipe import ClusterConfig, Recipe
+from tokenmatcher.recipe import ClusterConfig
 
 SEARCHES = {"exact": "torch", "approximate": "ivf"}  # `neighbour_search`, as backend of `nearest`
 
@@ -51,11 +51,12 @@ def label_images(features: Tensor, config: ClusterConfig, machine: Machine) -> P
 def label_modalities(
     features: Mapping[Modality, Tensor],
     images: Mapping[Modality, ImageSet],
-    recipe: Recipe,
+    clusters: Mapping[Modality, ClusterConfig],
     machine: Machine,
     record: EpochRecord,
     stage: str,
     *,
+    people: Mapping[Modality, int],
     other_cameras: bool,
 ) -> dict[Modality, PseudoLabels]:
     """Pseudo labels of both modalities, each alone, described in the record.
@@ -63,24 +64,25 @@ def label_modalities(
     Args:
         features: (N, D) of each, not normalised.
         stage: its name, for messages.
+        people: pseudo identities of each in a batch.
         other_cameras: the pictures of a cluster are to be drawn from several cameras.
 
     Raises:
         SettingError: a modality has fewer than two clusters.
     """
-    clusters, labels = recipe.clusters, {}
+    labels = {}
     for m in Modality:
-        labels[m] = label_images(features[m], clusters, machine)
-        demand_clusters(labels[m], m, clusters, f"stage {stage} epoch {record.epoch}")
+        labels[m] = label_images(features[m], clusters[m], machine)
+        demand_clusters(labels[m], m, clusters[m], f"stage {stage} epoch {record.epoch}")
         record.labels[m.value] = described(labels[m], images[m].identities)
         record.notes += notes_on_labels(
             labels[m],
             m,
-            k1=clusters.k1,
-            people=recipe.data.people(m),
+            k1=clusters[m].k1,
+            people=people[m],
             cameras=images[m].cameras if other_cameras else None,
         )
-        record.notes += note_on_search(features[m], m, clusters, machine)
+        record.notes += note_on_search(features[m], m, clusters[m], machine)
     record.lap("cluster")
     return labels
 

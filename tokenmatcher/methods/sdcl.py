@@ -36,13 +36,7 @@ from tokenmatcher.images.batches import Batching
 from tokenmatcher.machine import Machine
 from tokenmatcher.memory import ClusterMemory
 from tokenmatcher.methods.base import Images, Method, Prepared, Stage
-from tokenmatcher.methods.labelling import (
-    demand_clusters,
-    described,
-    label_images,
-    note_on_search,
-    notes_on_labels,
-)
+from tokenmatcher.methods.labelling import label_modalities
 from tokenmatcher.methods.sdcl_facts import association_examples, association_facts, neighbour_facts
 from tokenmatcher.methods.sdcl_objective import SDCLObjective, SDCLTargets, ways_of
 from tokenmatcher.mining.association import associate
@@ -88,27 +82,23 @@ class SDCL(Method):
         Raises:
             SettingError: a modality has fewer than two clusters.
         """
-        labels = {}
+        labels = label_modalities(
+            features,
+            self.images,
+            {m: replace(self.recipe.clusters, k1=k1[m]) for m in Modality},
+            self.machine,
+            record,
+            stage,
+            people=dict.fromkeys(Modality, people_of(self.recipe)),
+            other_cameras=self.dataset.many_cameras,
+        )
         for m in Modality:
-            clusters = replace(self.recipe.clusters, k1=k1[m])
-            labels[m] = label_images(features[m], clusters, self.machine)
-            demand_clusters(labels[m], m, clusters, f"stage {stage} epoch {record.epoch}")
-            record.labels[m.value] = described(labels[m], self.images[m].identities)
-            record.notes += notes_on_labels(
-                labels[m],
-                m,
-                k1=k1[m],
-                people=people_of(self.recipe),
-                cameras=self.images[m].cameras if self.dataset.many_cameras else None,
-            )
-            record.notes += note_on_search(features[m], m, clusters, self.machine)
             if 2 * labels[m].num_clusters < self.clusters[m]:
                 record.notes.append(
                     f"{m}: {labels[m].num_clusters} clusters, {self.clusters[m]} an epoch before; if they go on "
                     "vanishing, a momentum_first of 0.9 to 0.99 holds the memories still in epoch 0"
                 )
             self.clusters[m] = labels[m].num_clusters
-        record.lap("cluster")
         return labels
 
     @classmethod

@@ -104,10 +104,11 @@ class TokenMatcher(Method):
         return label_modalities(
             features,
             self.images,
-            self.recipe,
+            dict.fromkeys(Modality, self.recipe.clusters),
             self.machine,
             record,
             stage,
+            people={m: self.recipe.data.people(m) for m in Modality},
             other_cameras=stage == "1" and self.dataset.many_cameras,
         )
 
