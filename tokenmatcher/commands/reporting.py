@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from tokenmatcher.commands.config import PRETRAINED
+from tokenmatcher.commands.config import start_of
 from tokenmatcher.datasets.base import Dataset
 from tokenmatcher.datasets.table import Table
 from tokenmatcher.errors import SettingError
@@ -89,7 +89,7 @@ def report(given: argparse.Namespace) -> None:
 
 
 def _subject(given: argparse.Namespace, run: LoggedRun, dataset: Dataset) -> Subject:
-    started = run.flags.get("pretrained_path") or PRETRAINED.get(str(run.flags.get("preset")), PRETRAINED["paper"])
+    started = run.flags.get("pretrained_path") or start_of(run.recipe().model.network, str(run.flags.get("preset")))
     if given.before not in (None, "none") and not Path(given.before).is_file():
         raise SettingError("{before} {path}: no such file", path=given.before)
     return open_subject(
