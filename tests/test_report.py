@@ -380,14 +380,18 @@ def test_dark_light_and_what_is_remembered(tab, browser, page):
     def back(of):
         return of.evaluate("getComputedStyle(document.body).backgroundColor")
 
+    chart = tab.locator("#chart-curve-labels-clusters")
+    chart.scroll_into_view_if_needed()
+    chart.locator(".chart[data-drawn]").wait_for()
     assert back(tab) == "rgb(244, 246, 248)"
     button = tab.locator("#theme")
     button.click()
     assert "light" in button.get_attribute("aria-label")
     button.click()
     assert back(tab) == "rgb(17, 21, 26)" and "dark" in button.get_attribute("aria-label")
-    text = tab.evaluate("getComputedStyle(document.querySelector('.chart svg text')).fill")
-    assert text == "rgb(159, 171, 184)", "charts follow"
+    tab.wait_for_function(  # charts follow
+        "getComputedStyle(document.querySelector('#chart-curve-labels-clusters svg text')).fill === 'rgb(159, 171, 184)'"
+    )
     button.click()
     assert back(tab) == "rgb(244, 246, 248)"
     dark, heard = opened(browser, page.path, color_scheme="dark")
