@@ -390,7 +390,7 @@ def test_dark_light_and_what_is_remembered(tab, browser, page):
     button.click()
     assert back(tab) == "rgb(17, 21, 26)" and "dark" in button.get_attribute("aria-label")
     tab.wait_for_function(  # charts follow
-        "getComputedStyle(document.querySelector('#chart-curve-labels-clusters svg text')).fill === 'rgb(159, 171, 184)'"
+        "getComputedStyle(document.querySelector('#chart-curve-labels-clusters text')).fill === 'rgb(159, 171, 184)'"
     )
     button.click()
     assert back(tab) == "rgb(244, 246, 248)"
