@@ -155,11 +155,16 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before(trained, sysu, tmp_pat
     newest = logs / "stage2/last.pt"
     flip_a_weight(newest)
     assert "damaged" in refused("test_sysu.py", "--resume", newest, "--data-dir", sysu)
-    done = call("train_sysu.py", "--data-dir", sysu, "--logs-dir", logs, "--resume", "auto", *SMALL, *CAMERA)
+    command = ["train_sysu.py", "--data-dir", sysu, "--logs-dir", logs, "--resume", "auto", *SMALL, *CAMERA]
+    done = call(*command, "--seed", 5)
     assert done.stdout.count("warning: ") == 1
     assert "stage2/last-1.pt" in done.stdout
     assert same_weights(newest, trained / "stage2/last.pt")
     assert entries(logs) == entries(trained)
+    # Its random numbers are the old seed's, and everything that it leaves says so.
+    assert "the random numbers of seed 1" in done.stdout
+    assert json.loads((logs / "config.json").read_text())["run"]["seed"] == 1
+    assert torch.load(newest, weights_only=True)["run"]["seed"] == 1
 
 
 def test_a_finished_run_is_left_alone_and_changed_flags_are_said(trained, sysu, tmp_path):

@@ -89,8 +89,9 @@ def start_of(network: str, preset: str) -> Path:
     return PRETRAINED[network].get(preset, PRETRAINED[network][""])
 
 
-def write_config(folder: Path, given: argparse.Namespace, dataset: str, recipe: Recipe) -> None:
-    """Leave `config.json` in a run's folder.
+def write_config(folder: Path, given: argparse.Namespace, dataset: str, recipe: Recipe, seed: int) -> None:
+    """Leave `config.json` in a run's folder; `seed` is the one that its random numbers come from, also where it was
+    resumed with another.
 
     Raises:
         UserError: it cannot be written.
@@ -103,6 +104,7 @@ def write_config(folder: Path, given: argparse.Namespace, dataset: str, recipe: 
         "dataset": dataset,
         **({} if checkout is None else {"commit": checkout}),
         **{name: str(v) if isinstance(v, Path) else v for name, v in flags.items()},
+        "seed": seed,
     }
     try:
         with replacing(folder / "config.json") as file:

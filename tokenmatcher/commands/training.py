@@ -143,7 +143,7 @@ def train(
                     stages,
                     method=given.method,
                     matcher=matcher_name or "none",
-                    seed=given.seed,
+                    seed=random.seed,
                     paper=kind.presets[dataset.preset_key].get("paper"),
                     published=kind.published.get(dataset.preset_key),
                     document=kind.document,
@@ -158,7 +158,7 @@ def train(
             console.say("nothing is left to do")
             return
         if team.leads:
-            write_config(folder, given, dataset.name, recipe)
+            write_config(folder, given, dataset.name, recipe, random.seed)
         trainer.train(stages)
         console.say(f"done: {folder}")
 
@@ -210,7 +210,7 @@ def _starting_network(given: argparse.Namespace, kind: type[Method], recipe: Rec
     """The untrained network and a line that says where its weights come from."""
     path = start_of(recipe.model.network, given.preset) if given.pretrained_path is None else given.pretrained_path
     if str(path) == RANDOM_START:
-        return kind.network(recipe), "starts from random weights: clusters usually collapse, see README.md"
+        return kind.network(recipe), "starts from random weights: clusters usually collapse, see docs/troubleshooting.md"
     if not Path(path).exists():
         raise SettingError(
             "{pretrained_path} {path}: no such file; README.md says where to get it ('none' for random weights)",

@@ -54,7 +54,7 @@ def check_run(run: Any, parts: int) -> None:
     """
     if parts == 0:
         raise ValueError("stage")
-    for name in ("part", "epoch", "records"):
+    for name in ("part", "epoch", "records", "seed"):
         if type(run.get(name)) is not int or run[name] < 0:
             raise ValueError(name)
     if run["part"] > parts:

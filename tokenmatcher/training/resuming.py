@@ -144,6 +144,7 @@ def _take_up(trainer: Trainer, path: Path, content: dict[str, Any]) -> list[str]
         said.append(f"note: since that checkpoint changed: matcher {now} instead of {matcher}")
     if run["seed"] != trainer.random.seed:
         said.append(f"note: goes on with the random numbers of seed {run['seed']}")
+        trainer.random.seed = run["seed"]
     return said
 
 
