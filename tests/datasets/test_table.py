@@ -148,7 +148,23 @@ def test_what_looks_wrong_is_said(folder):
     rows = [("day/a 1.jpg", "gate", "visible", "a", ""), ("night/a.jpg", "gate", "infrared", "a", "")]
     said = table(folder, text_of(rows)).oddities()
     assert said[0] == "both visible and infrared images by camera gate"
-    assert sum("1 camera, so the camera stage" in line for line in said) == 2
+    assert said[1] == "no modality has several cameras, so there is no camera stage"
+    rows = [*rows, ("night/c.png", "9", "infrared", "a", "")]
+    (said,) = [line for line in table(folder, text_of(rows)).oddities() if "camera stage" in line]
+    assert said == "visible: one camera; since infrared has several, the camera stage looks at it as well"
+
+
+def test_a_file_of_one_modality_is_refused_and_one_for_tests_alone_is_told(folder):
+    day = [row for row in ROWS if row[2].lower() == "visible"]
+    with pytest.raises(UserError, match=r"own\.csv: no infrared image; training and tests need both modalities"):
+        table(folder, text_of(day)).prepare(folder)
+    said = table(folder, text_of([row for row in ROWS if row[4] in ("query", "gallery")])).prepare(folder).table()
+    assert "note: no visible image to train on: the file serves tests alone" in said
+
+
+def test_what_it_counts_has_no_real_set_beside_it(folder):
+    said = table(folder, text_of()).prepare(folder).table()
+    assert said.splitlines()[1].split() == ["found"] and "identities" in said
 
 
 UNTIDY = {

@@ -210,7 +210,9 @@ def _starting_network(given: argparse.Namespace, kind: type[Method], recipe: Rec
     """The untrained network and a line that says where its weights come from."""
     path = start_of(recipe.model.network, given.preset) if given.pretrained_path is None else given.pretrained_path
     if str(path) == RANDOM_START:
-        return kind.network(recipe), "starts from random weights: clusters usually collapse, see docs/troubleshooting.md"
+        return kind.network(
+            recipe
+        ), "starts from random weights: clusters usually collapse, see docs/troubleshooting.md"
     if not Path(path).exists():
         raise SettingError(
             "{pretrained_path} {path}: no such file; README.md says where to get it ('none' for random weights)",

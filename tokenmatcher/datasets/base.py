@@ -48,6 +48,7 @@ class Dataset(ABC):
         note: what a run on it says of its recipe.
         in_one_file: a file says where the images are; there is no folder to be told.
         presets_of: where a method's presets for it are found; by default under its name.
+        camera_names: what the cameras are called, in order of their numbers from 1; empty: by their numbers.
         departures: where reading or testing it departs from the published code.
     """
 
@@ -60,6 +61,7 @@ class Dataset(ABC):
     note: str = ""
     in_one_file: bool = False
     presets_of: str = ""
+    camera_names: tuple[str, ...] = ()
     departures: tuple[str, ...] = ()
 
     @property

@@ -39,7 +39,7 @@ class LLCM(Dataset):
     name, title = "llcm", "LLCM"
     cameras = LLCM_CAMERAS
     size = LLCM_SIZE
-    note = "no numbers of TokenMatcher were published for LLCM: the preset takes SYSU-MM01's, and camera_eps 0.4 [D]"
+    note = "LLCM's presets take SYSU-MM01's numbers, with one camera_eps for all cameras [D]"
     options = LLCM_OPTIONS
 
     def prepare(self, data_dir: Path) -> Summary:

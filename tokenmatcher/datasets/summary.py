@@ -42,9 +42,10 @@ class Summary:
         return f"warning: not the full {self.dataset}: {shown}{self.hint}"
 
     def table(self) -> str:
-        """Found and real counts, a line each, and the warning if there is one."""
+        """Found counts, beside real ones where there are any, a line each, and the warning if there is one."""
         width = max(len(count.name) for count in self.counts)
-        lines = [f"{self.dataset} in {self.data_dir}", f"{'':{width}}  {'found':>8}  {'real set':>8}"]
+        beside = "" if all(count.real is None for count in self.counts) else f"  {'real set':>8}"
+        lines = [f"{self.dataset} in {self.data_dir}", f"{'':{width}}  {'found':>8}{beside}"]
         for count in self.counts:
             real = "" if count.real is None else f"{count.real:,}"
             lines.append(f"{count.name:{width}}  {count.found:>8,}  {real:>8}".rstrip())

@@ -73,6 +73,7 @@ class Table(Dataset):
     def __init__(self, path: Path) -> None:
         self.path, self.name, self.title = path, path.stem, path.name
         self.rows = read_table(path)
+        self.camera_names = self.rows.cameras
         self.records = [record for split in self.rows.records.values() for record in split]
         self.cameras = {
             m: tuple(sorted({record.camera for record in self.records if record.modality is m})) for m in Modality
@@ -102,6 +103,9 @@ class Table(Dataset):
         return sized(recipe, counts)
 
     def prepare(self, data_dir: Path) -> Summary:
+        for m in Modality:
+            if not self.cameras[m]:
+                raise UserError(f"{self.path}: no {m} image; training and tests need both modalities")
         check_images(record.path for record in self.records)
         counts = [Count("identities", len(self.rows.identities)), Count("cameras", len(self.rows.cameras))]
         for split, own in self.rows.records.items():
@@ -185,11 +189,15 @@ class Table(Dataset):
         cameras, names = self.cameras, self.rows.cameras
         if both := sorted(set(cameras[Modality.VISIBLE]) & set(cameras[Modality.INFRARED])):
             found.append(f"both visible and infrared images by camera {few([names[n - 1] for n in both])}")
-        found += [
-            f"{m}: {len(cameras[m])} camera, so the camera stage has nothing to tell apart there"
-            for m in Modality
-            if len(cameras[m]) < 2
-        ]
+        trained = {record.modality for record in self.rows.records["train"]}
+        found += [f"no {m} image to train on: the file serves tests alone" for m in Modality if m not in trained]
+        single = [m for m in Modality if len(cameras[m]) == 1]
+        if single and not self.many_cameras:
+            found.append("no modality has several cameras, so there is no camera stage")
+        elif single:
+            found.append(
+                f"{single[0]}: one camera; since {single[0].other} has several, the camera stage looks at it as well"
+            )
         if not self.rows.identities:
             found.append("no identities: labels and matches cannot be checked, nothing is scored")
         return found + note_on_duplicates(self.rows.records, self.path.parent, progress=progress)

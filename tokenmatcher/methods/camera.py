@@ -128,7 +128,7 @@ class OneCamera(Stage):
         record.facts["silhouette"] = score
         record.lap("cluster")
         if found.num_clusters < 2:
-            record.notes.append(f"{found.num_clusters} clusters: this camera is left as it is")
+            record.notes.append(f"{'one' if found.num_clusters else 'no'} cluster: this camera is left as it is")
             return None
         record.notes += notes_on_labels(found, m, k1=config.camera_k1, people=self.batching.identities[m])
         if epoch >= config.camera_keep_from:

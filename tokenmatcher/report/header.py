@@ -44,8 +44,13 @@ def run_header(
         departures: where the method and the data set depart from the published code.
     """
     name = dataset.title + (f" trial {trial}" if trial else "")
+    threads = torch.get_num_threads()
     cuda = machine.device.type == "cuda"
-    where = torch.cuda.get_device_name(machine.device) if cuda else f"CPU, {torch.get_num_threads()} threads"
+    where = (
+        torch.cuda.get_device_name(machine.device)
+        if cuda
+        else f"CPU, {threads} {'thread' if threads == 1 else 'threads'}"
+    )
     if machine.team.size > 1:
         where = f"{machine.team.size} processes, the first on {where}"
     lines = [
@@ -55,6 +60,9 @@ def run_header(
         f"backbone in {machine.precision}",
         _found(dataset, images),
     ]
+    if dataset.camera_names:
+        names = ", ".join(f"cam{number} {name}" for number, name in enumerate(dataset.camera_names, start=1))
+        lines.append(f"cameras: {names}")
     lines += [rules] if (rules := dataset.test_rules()) else []
     lines += [f"note: {text}" for text in (dataset.note, *dataset.oddities(progress=machine.progress)) if text]
     if published is not None:

@@ -35,7 +35,8 @@ class Names:
     dataset: Dataset | None
 
     def camera(self, number: int) -> str:
-        return self.dataset.rows.cameras[number - 1] if isinstance(self.dataset, Table) else f"cam{number}"
+        names = self.dataset.camera_names if self.dataset else ()
+        return names[number - 1] if names else f"cam{number}"
 
     def person(self, identity: int) -> str:
         if identity == UNKNOWN:
