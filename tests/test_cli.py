@@ -4,6 +4,7 @@ import inspect
 import signal
 from dataclasses import fields
 from functools import cache
+from types import SimpleNamespace
 
 import pytest
 
@@ -133,6 +134,12 @@ def test_a_flag_nobody_reads_is_a_failure(modules, make):
     flags = {action.dest for action in make()._actions if not isinstance(action, argparse._HelpAction)}
     options = {name for dataset in ("sysu", "regdb") for name in find_dataset(dataset).options}
     assert flags - of_recipe - read - (options if testing in modules else set()) == set()
+
+
+def test_bars_are_for_a_terminal(monkeypatch):
+    for terminal, unwanted in [(True, False), (True, True), (False, False)]:
+        monkeypatch.setattr("sys.stderr", SimpleNamespace(isatty=lambda terminal=terminal: terminal))
+        assert cli.bars(unwanted) == (terminal and not unwanted)
 
 
 def status(main):

@@ -6,10 +6,11 @@ from importlib import import_module
 import pytest
 from scripts import ROOT, call
 
-from tokenmatcher.__main__ import entry
+from tokenmatcher.__main__ import TOOLS, entry
 from tokenmatcher.commands.config import Config
 from tokenmatcher.errors import UserError
 from tokenmatcher.presets import preset
+from tokenmatcher.version import __version__
 
 
 def test_one_command_has_them_all():
@@ -21,7 +22,22 @@ def test_one_command_has_them_all():
     assert "--direction" in call("-m", "tokenmatcher", "test", "regdb", "--help").stdout
     assert "--data-dir" in call("-m", "tokenmatcher", "prepare", "regdb", "--help").stdout
     assert "--train-ids" in call("-m", "tokenmatcher", "people", "sysu", "--help").stdout
-    assert "DATASET" in call("-m", "tokenmatcher", "train", "--help").stdout
+    said = call("-m", "tokenmatcher", "train", "--help").stdout
+    assert "DATASET" in said and "tokenmatcher train sysu --help" in said and "FILE.py" in said
+    assert call("-m", "tokenmatcher", "--version").stdout == f"tokenmatcher {__version__}\n"
+
+
+@pytest.mark.parametrize(
+    "words", [["train", "sysu"], ["test", "regdb"], ["prepare", "llcm"], *([name] for name in TOOLS)]
+)
+def test_help_says_what_was_typed(words):
+    """`people` is a program of its own as well, and says so."""
+    said = call("-m", "tokenmatcher", *words, "--help").stdout
+    assert said.startswith(f"usage: python -m tokenmatcher{'.' if words == ['people'] else ' '}{' '.join(words)} ")
+
+
+def test_a_script_is_called_by_its_name():
+    assert call("train_sysu.py", "--help").stdout.startswith("usage: train_sysu.py ")
 
 
 def test_pip_installs_it():
@@ -41,6 +57,7 @@ def test_pip_installs_it():
         (["train", "sysu", "--method", "sdlc"], "--method sdlc: there is no such method"),
         (["train", "sysu", "--config", "absent.json"], "--config absent.json: cannot be read"),
         (["test", "sysu"], "--resume"),
+        (["train", "--preset", "demo"], "train --preset: the data set comes first, as in: tokenmatcher train sysu"),
     ],
 )
 def test_what_there_is_not_is_told_in_one_line(words, message):

@@ -8,6 +8,7 @@ from importlib import import_module
 from tokenmatcher.cli import run
 from tokenmatcher.datasets import DATASETS
 from tokenmatcher.errors import UserError
+from tokenmatcher.version import __version__
 
 # Each has a module of its name in `tokenmatcher.commands`, whose `main` gets the rest of the line.
 COMMANDS = {  # and the data set before it
@@ -28,10 +29,19 @@ TOOLS = {
 
 def usage() -> str:
     """What there is."""
-    names = "|".join([*(kind.name for kind in DATASETS), "FILE.csv"])
     rows = {**{f"{command} DATASET": text for command, text in COMMANDS.items()}, **TOOLS}
     lines = [f"  {command:<18}{text}" for command, text in rows.items()]
-    return "\n".join([f"usage: tokenmatcher COMMAND ... (each with --help)\n\ndata sets: {names}\n", *lines])
+    head = [
+        "usage: tokenmatcher COMMAND ...",
+        "       tokenmatcher --version",
+        "flags: tokenmatcher train sysu --help, tokenmatcher export --help",
+    ]
+    return "\n".join([*head, "", data_sets(), "", *lines])
+
+
+def data_sets() -> str:
+    """What stands for DATASET."""
+    return "data sets: " + "|".join([*(kind.name for kind in DATASETS), "FILE.csv", "FILE.py"])
 
 
 def main() -> None:
@@ -44,6 +54,9 @@ def main() -> None:
     if not words or words[0] in ("-h", "--help"):
         print(usage())
         return
+    if words[0] == "--version":
+        print(f"tokenmatcher {__version__}")
+        return
     command, *rest = words
     if command in TOOLS:
         import_module(f"tokenmatcher.commands.{command}").main(rest)
@@ -51,8 +64,11 @@ def main() -> None:
     if command not in COMMANDS:
         raise UserError(f"{command}: no such command; there are {', '.join([*COMMANDS, *TOOLS])}")
     if not rest or rest[0] in ("-h", "--help"):
-        print(f"usage: tokenmatcher {command} DATASET ...\n\n{COMMANDS[command]}\n\n{usage().splitlines()[2]}")
+        print(f"usage: tokenmatcher {command} DATASET ...\nflags: tokenmatcher {command} sysu --help\n")
+        print(f"{COMMANDS[command]}\n\n{data_sets()}")
         return
+    if rest[0].startswith("-"):
+        raise UserError(f"{command} {rest[0]}: the data set comes first, as in: tokenmatcher {command} sysu {rest[0]}")
     import_module(f"tokenmatcher.commands.{command}").main(rest[0], rest[1:])
 
 

@@ -67,6 +67,13 @@ class Parser(argparse.ArgumentParser):
     def __init__(self, description: str, **options: Any) -> None:
         super().__init__(description=description, formatter_class=_Formatter, allow_abbrev=False, **options)
 
+    def called(self, command: str) -> Parser:
+        """Itself, with the words in its usage that it was called by: a script's name, or `tokenmatcher COMMAND`."""
+        name = Path(sys.argv[0]).name
+        if name in ("__main__.py", "tokenmatcher"):
+            self.prog = f"{'python -m ' if name == '__main__.py' else ''}tokenmatcher {command}"
+        return self
+
     def error(self, message: str) -> NoReturn:
         raise UserError(f"{message} (see --help)")
 
@@ -153,6 +160,11 @@ def recipe_from(arguments: argparse.Namespace, recipe: Recipe) -> Recipe:
                     raise SettingError(f"{{{leaf.name}}} takes one value or {len(default)}, got {len(value)}")
             given[leaf.name] = value
     return recipe.override(given)
+
+
+def bars(unwanted: bool) -> bool:
+    """Whether there are progress bars: not if `--no-progress` was given, nor where they would fill a file or a pipe."""
+    return not unwanted and sys.stderr.isatty()
 
 
 def seed(text: str) -> int:

@@ -108,6 +108,6 @@ def test_the_header_says_both(tmp_path):
     assert "differs from the paper's recipe in: nothing" in header(paper)
     assert "bfloat16" not in header(paper)
     assert "\ncameras:" not in header(paper)
-    sysu.camera_names = ("gate", "Tor – Süd")
-    assert "cameras: cam1 gate, cam2 Tor – Süd" in header(paper).splitlines()
+    sysu.camera_names = ("gate", "Tor Süd")
+    assert "cameras: cam1 gate, cam2 Tor Süd" in header(paper).splitlines()
     assert any("visible" in line and "(395)" in line and "(22258)" in line for line in lines)

@@ -55,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Raises:
         UserError: anything about flags or files that is not right.
     """
-    given = parser().parse_args(arguments)
+    given = parser().called("calibrate").parse_args(arguments)
     for name, least in (("images", 2), ("draws", 1)):
         if getattr(given, name) < least:
             raise SettingError(f"{{{name}}} must be at least {least}")

@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Raises:
         UserError: anything about flags or files that is not right.
     """
-    given = parser().parse_args(arguments)
+    given = parser().called("export").parse_args(arguments)
     if missing := [name for name in NEEDED[given.format] if find_spec(name) is None]:
         raise SettingError(
             "{format} {asked}: needs the packages {missing}", asked=given.format, missing=", ".join(missing)

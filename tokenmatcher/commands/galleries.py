@@ -8,6 +8,7 @@ import sys
 import threading
 
 from tokenmatcher.api import TokenMatcher
+from tokenmatcher.cli import bars
 from tokenmatcher.contracts import Modality
 from tokenmatcher.errors import SettingError, UserError
 from tokenmatcher.files import replacing
@@ -29,7 +30,7 @@ def index(given: argparse.Namespace) -> None:
     Raises:
         UserError: anything about flags or files that is not right.
     """
-    modality, progress = Modality(given.modality), not given.no_progress
+    modality, progress = Modality(given.modality), bars(given.no_progress)
     found = scan(given.images, modality, given.table)
     for note in found.notes:
         print(f"note: {note}")

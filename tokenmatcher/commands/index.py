@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Raises:
         UserError: anything about flags or files that is not right.
     """
-    given = parser().parse_args(arguments)
+    given = parser().called("index").parse_args(arguments)
 
     from tokenmatcher.commands.galleries import index
 

@@ -15,6 +15,8 @@ def main(dataset: str, arguments: Sequence[str] | None = None) -> None:
         UserError: the tree is not as it should be; nothing is half-written.
     """
     data = find_dataset(dataset)
-    parser = Parser(f"Write {data.title}'s training copy into its folder and print what was found there.")
+    parser = Parser(f"Write {data.title}'s training copy into its folder and print what was found there.").called(
+        f"prepare {dataset}"
+    )
     add_data_dir(parser, data, "folder of the raw data set")
     print(data.prepare(parser.parse_args(arguments).data_dir).table())

@@ -61,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Raises:
         UserError: anything about flags or files that is not right.
     """
-    given = parser().parse_args(arguments)
+    given = parser().called("report").parse_args(arguments)
     needed = (*NEEDED, *(FOR_PARTS if given.parts else ()))
     if missing := [name for name in needed if find_spec(name) is None]:
         raise UserError(f'report needs the packages {", ".join(missing)}: pip install ".[report]"')

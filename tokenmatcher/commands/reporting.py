@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from tokenmatcher.cli import bars
 from tokenmatcher.commands.config import start_of
 from tokenmatcher.datasets.base import Dataset
 from tokenmatcher.datasets.table import Table
@@ -78,7 +79,7 @@ def report(given: argparse.Namespace) -> None:
     title = dataset.title if dataset else first.dataset
     html = page(_head(runs, title, subject, rows), sections, pictures.urls)
     if given.parts is not None:
-        number = write_parts(sections, given.parts, progress=not given.no_progress)
+        number = write_parts(sections, given.parts, progress=bars(given.no_progress))
         print(f"written: {number} files in {given.parts}")
     try:
         with replacing(given.output) as file:
@@ -96,7 +97,7 @@ def _subject(given: argparse.Namespace, run: LoggedRun, dataset: Dataset) -> Sub
         run,
         dataset,
         dataset.default_dir if dataset.in_one_file or given.data_dir is None else given.data_dir,
-        Machine.chosen(given.device, "fp32", progress=not given.no_progress),
+        Machine.chosen(given.device, "fp32", progress=bars(given.no_progress)),
         which=given.weights,
         most_images=given.images,
         start=str(given.before or started),

@@ -53,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Raises:
         UserError: anything about flags or files that is not right.
     """
-    given = parser().parse_args(arguments)
+    given = parser().called("search").parse_args(arguments)
     if given.top < 1:
         raise SettingError("{top} must be at least 1")
     check_writable(given.html, "html")

@@ -28,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Raises:
         UserError: anything about flags or files that is not right.
     """
-    given = parser().parse_args(arguments)
+    given = parser().called("serve").parse_args(arguments)
     if not 1 <= given.port <= MOST_PORT:
         raise SettingError(f"{{port}} must lie between 1 and {MOST_PORT}")
 

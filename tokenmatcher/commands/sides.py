@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from tokenmatcher.cli import bars
 from tokenmatcher.commands.testing import trial_of
 from tokenmatcher.contracts import NO_PARTNER, OUTLIER, UNKNOWN, ImageRecord, Modality
 from tokenmatcher.datasets import DATASETS, find_dataset
@@ -59,7 +60,7 @@ def sides_of(given: argparse.Namespace, content: Mapping[str, Any], network: Net
         trial = dataset.check_trial(given.trial)
     else:
         trial = trial_of(given.checkpoint, content, given.trial, dataset)
-    machine = Machine.chosen(given.device, "fp32", progress=not given.no_progress)
+    machine = Machine.chosen(given.device, "fp32", progress=bars(given.no_progress))
     network, random = network.to(machine.device), np.random.default_rng(given.seed)
 
     def embed(modality: Modality, records: Sequence[ImageRecord]) -> Tensor:

@@ -54,7 +54,7 @@ def main(dataset: str, arguments: Sequence[str] | None = None) -> None:
         UserError: anything about flags or files that is not right.
     """
     data = find_dataset(dataset)
-    given = parser_for(data).parse_args(arguments)
+    given = parser_for(data).called(f"test {dataset}").parse_args(arguments)
     check_writable(given.json)
 
     from tokenmatcher.commands.testing import test

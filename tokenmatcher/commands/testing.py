@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from tokenmatcher.cli import bars
 from tokenmatcher.commands.config import WEIGHTS
 from tokenmatcher.datasets import DATASETS
 from tokenmatcher.datasets.base import Dataset
@@ -84,7 +85,7 @@ def _load(path: Path, dataset: Dataset) -> tuple[Network, dict[str, Any]]:
 def _evaluate(
     network: Network, benchmark: Benchmark, given: argparse.Namespace, dataset: Dataset, suffix: str = ""
 ) -> Scores:
-    machine = Machine.chosen(given.device, "fp32", progress=not given.no_progress)
+    machine = Machine.chosen(given.device, "fp32", progress=bars(given.no_progress))
     evaluator = Evaluator(
         benchmark,
         machine,

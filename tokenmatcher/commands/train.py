@@ -132,7 +132,7 @@ def main(dataset: str, arguments: Sequence[str] | None = None) -> None:
     presets = PRESETS[method] if method in PRESETS else find_method(method).presets
     if data.preset_key not in presets:
         chosen(presets, data.preset_key, "")  # raises
-    parser = parser_for(data, presets, method)
+    parser = parser_for(data, presets, method).called(f"train {dataset}")
     given = parser.parse_args([*config.words(), *(sys.argv[1:] if arguments is None else arguments)])
     recipe = recipe_from(given, config.put_into(data.fitted(chosen(presets, data.preset_key, given.preset))))
     trial = data.check_trial(given.trial) if data.trials is not None else None

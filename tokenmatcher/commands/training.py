@@ -9,6 +9,7 @@ from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
+from tokenmatcher.cli import bars
 from tokenmatcher.commands.config import start_of, write_config
 from tokenmatcher.contracts import Modality
 from tokenmatcher.datasets.base import Dataset
@@ -64,7 +65,7 @@ def train(
     with caught_signals() as signals, started_team(given.device) as team, ExitStack() as held:
         if given.deterministic:
             make_deterministic()
-        machine = Machine.chosen(given.device, given.precision, team=team, progress=not given.no_progress)
+        machine = Machine.chosen(given.device, given.precision, team=team, progress=bars(given.no_progress))
         if recipe.clusters.neighbour_search == "approximate" and find_spec("faiss") is None:
             raise SettingError("{neighbour_search} approximate: needs the package faiss-gpu or faiss-cpu")
         if given.tensorboard and find_spec("tensorboard") is None:

@@ -10,7 +10,7 @@ from typing import NoReturn
 
 from PIL import Image
 
-from tokenmatcher.cli import run
+from tokenmatcher.cli import bars, run
 from tokenmatcher.errors import UserError
 from tokenmatcher.people.layouts import Written, write_regdb, write_sysu
 from tokenmatcher.people.llcm import write_llcm
@@ -170,7 +170,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 images=flags.images,
                 identity_offset=flags.first_identity,
                 workers=flags.workers,
-                progress=not flags.no_progress,
+                progress=bars(flags.no_progress),
             )
         )
         return
@@ -184,14 +184,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 shots=flags.shots,
                 identity_offset=flags.first_identity,
                 workers=flags.workers,
-                progress=not flags.no_progress,
+                progress=bars(flags.no_progress),
             )
         )
         return
     sizes = dict(REAL_SYSU) if flags.real_size else {}
     sizes |= {name: value for name in REAL_SYSU if (value := getattr(flags, name)) is not None}
     sizes["identity_offset"] = flags.first_identity
-    progress = not flags.no_progress
+    progress = bars(flags.no_progress)
     _report(write_sysu(flags.out, world, overlap=flags.overlap, workers=flags.workers, progress=progress, **sizes))
 
 

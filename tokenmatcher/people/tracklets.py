@@ -91,7 +91,7 @@ def render_tracklets(config: TrackletConfig, height: int, width: int) -> Tensor:
     """(worlds * 6, people, shots, 3, H, W) uint8, groups in the order of worlds, then cameras 1 to 6."""
     shape = (config.worlds * len(CAMERAS), config.people, config.shots, 3, height, width)
     pictures = torch.empty(shape, dtype=torch.uint8)
-    for number in trange(config.worlds, desc="render"):
+    for number in trange(config.worlds, desc="render", disable=None):
         world = World(seed=config.first_world + number, nir_correlation=config.nir_correlation)
         for camera in CAMERAS:
             group = pictures[number * len(CAMERAS) + camera - 1]
@@ -129,7 +129,7 @@ def pretrain(model: TokenViT, pictures: Tensor, config: TrackletConfig) -> list[
     visible = np.array([sysu_modality(camera) is Modality.VISIBLE for camera in CAMERAS])
     model.train()
     losses = []
-    bar = trange(config.steps, desc="pre-train")
+    bar = trange(config.steps, desc="pre-train", disable=None)
     for step in bar:
         warm = min(1.0, (step + 1) / 100)
         for group in optimizer.param_groups:
