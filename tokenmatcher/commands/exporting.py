@@ -56,7 +56,7 @@ def _graphs(folder: Path, network: Network, said: Mapping[str, str], given: argp
     files, difference = [], {}
     for modality in Modality:
         path = folder / f"{modality}{suffix}"
-        print(f"{modality}: written, read back and compared with the network, which takes a while")
+        print(f"{path.name}: is written and compared with the network; this takes a while")
         embedder = Embedder(network, modality, unit=True, mirror=not given.no_mirror).eval()
         difference[path.name] = write(
             embedder, path, given.input, {**said, "modality": str(modality), "input": given.input}

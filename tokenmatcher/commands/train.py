@@ -107,7 +107,7 @@ def parser_for(dataset: Dataset, presets: Presets, method: str) -> Parser:
     group.add_argument(
         "--tensorboard",
         action="store_true",
-        help="it must be there: end if the package is not installed; where it is, curves are always kept for it",
+        help="refuse to start without the package tensorboard; where it is installed, curves are kept in any case",
     )
     group.add_argument("--seed", type=seed, default=1, help="of all random numbers (default %(default)s)")
     group.add_argument("--no-progress", action="store_true", help="no progress bars")
