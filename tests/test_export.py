@@ -57,7 +57,8 @@ def test_a_tracker_is_fed(trained, tmp_path):
 
 def test_safetensors_are_tested_and_searched_again(trained, sysu, tmp_path):
     out = tmp_path / "weights"
-    call("-m", "tokenmatcher", "calibrate", "--checkpoint", trained, "--data-dir", sysu, "--draws", 5, "--no-progress")
+    done = call("-m", "tokenmatcher", "calibrate", "--checkpoint", trained, "--data-dir", sysu, "--draws", 5)
+    assert done.stderr == "", "no progress bars in a pipe"
     call("-m", "tokenmatcher", "export", "--checkpoint", trained, "--format", "safetensors", "-o", out)
     files = sorted(path.name for path in out.iterdir())
     assert files == ["README.md", "model.safetensors", "model.threshold.json"]
