@@ -45,7 +45,7 @@ def run(main: Callable[[], None]) -> NoReturn:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(130)
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a file of one's own may call exit
         if (blame := blamed(error)) is None:
             raise
         print(f"error: {blame}", file=sys.stderr)

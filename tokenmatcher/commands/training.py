@@ -11,9 +11,9 @@ from pathlib import Path
 
 from tokenmatcher.commands.config import start_of, write_config
 from tokenmatcher.contracts import Modality
-from tokenmatcher.datasets.base import Dataset
+from tokenmatcher.datasets.base import Dataset, Training
 from tokenmatcher.distributed import Team, started_team
-from tokenmatcher.doors import find_listener, find_matcher, find_method
+from tokenmatcher.doors import find_listener, find_matcher, find_method, returned
 from tokenmatcher.errors import SettingError
 from tokenmatcher.evaluation.evaluate import Evaluator
 from tokenmatcher.files import only_one
@@ -73,7 +73,7 @@ def train(
         if resumed is not None:
             recipe, notes = team.decide(partial(as_before, resumed, recipe, kind.name, named))
             warnings += notes
-        records = dataset.training(given.data_dir, trial)
+        records: Training = returned(dataset.training, dataset.training(given.data_dir, trial), dict)
         random = Randomness(given.seed)
         if resumed is not None:
             network, start = kind.network(recipe), f"continues from {resumed}"
