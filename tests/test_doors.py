@@ -240,6 +240,13 @@ def test_what_there_is_not(find, tmp_path):
     assert ("--" in caught.value.worded(flag)) == (find is not find_dataset)  # which is no flag
 
 
+def test_bytes_that_are_no_text(tmp_path):
+    path = tmp_path / "nul.py"
+    path.write_bytes(b"x = 1\0\n")
+    with pytest.raises(UserError, match=r"nul\.py: .*null bytes"):
+        find_matcher(str(path))
+
+
 def test_unknown_names_say_what_there_is():
     with pytest.raises(SettingError, match=r"method sdlc: there is no such method; there are tokenmatcher"):
         find_method("sdlc")

@@ -223,7 +223,8 @@ def _loaded(kind: str, asked: str) -> ModuleType:
     try:
         spec.loader.exec_module(module)
     except SyntaxError as error:
-        raise SettingError(f"{_named(kind)}, line {error.lineno}: {{error}}", file=asked, error=error.msg) from None
+        line = "" if error.lineno is None else f", line {error.lineno}"
+        raise SettingError(f"{_named(kind)}{line}: {{error}}", file=asked, error=error.msg) from None
     except (Exception, SystemExit) as error:
         raise blamed(error) or UserError(f"{asked}: {error!r}") from None
     return module
