@@ -225,6 +225,11 @@ def test_a_data_set_in_a_file(sysu, tmp_path):
     train = ["-m", "tokenmatcher", "train", path, "--data-dir", sysu, "--store-dir", tmp_path / "store"]
     said = call(*train, "--logs-dir", tmp_path / "logs", *SMALL, "--stages", "1", "--epochs", 1).stdout
     assert "My set, stages 1" in said and "nothing will be tested" in said
+    path.write_text(
+        DATASET.replace("        return found", "        return {Modality.VISIBLE: found[Modality.VISIBLE]}")
+    )
+    assert "mine.py, line 15: " in (line := refused(*train, "--logs-dir", tmp_path / "never", *SMALL))
+    assert "has no infrared image to train on" in line
     path.write_text(DATASET.replace("return Summary", "return 3 or Summary"))
     assert "mine.py, line 12: 'prepare' must return a Summary, not int" in refused(
         "-m", "tokenmatcher", "prepare", path, "--data-dir", sysu
