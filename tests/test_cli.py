@@ -2,11 +2,14 @@ import argparse
 import ast
 import inspect
 import signal
+import subprocess
+import sys
 from dataclasses import fields
 from functools import cache
 from types import SimpleNamespace
 
 import pytest
+from scripts import ROOT
 
 from tokenmatcher import cli
 from tokenmatcher.commands import config, test, testing, train, training
@@ -146,6 +149,15 @@ def status(main):
     with pytest.raises(SystemExit) as exit_:
         cli.run(main)
     return exit_.value.code
+
+
+def test_output_that_nobody_reads():
+    """As in `tokenmatcher prepare ... | head -1`."""
+    words = [sys.executable, "-c", "from tokenmatcher.cli import run; run(lambda: print('x'))"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT) as process:
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 141
 
 
 def test_how_a_script_ends(capsys):

@@ -58,6 +58,9 @@ def test_pip_installs_it():
         (["train", "sysu", "--config", "absent.json"], "--config absent.json: cannot be read"),
         (["test", "sysu"], "--resume"),
         (["train", "--preset", "demo"], "train --preset: the data set comes first, as in: tokenmatcher train sysu"),
+        (["test", "sysu", "--resume", ""], "argument --resume: invalid file value: ''"),
+        (["train", "sysu", "--resume", ""], "--resume '': neither 'auto' nor a file"),
+        (["train", "absent.py"], "error: absent.py: no such file"),
     ],
 )
 def test_what_there_is_not_is_told_in_one_line(words, message):
@@ -82,6 +85,19 @@ def test_a_few_lines_are_put_into_a_preset(tmp_path):
     assert config.put_into(paper) == paper.override({"eps": 0.5, "epochs": (2, 3)})
 
 
+def test_one_number_is_all_of_a_pair(tmp_path):
+    path = written(tmp_path, {"schedule": {"epochs": 3, "decay_epochs": 20}})
+    paper = preset("sysu", "paper")
+    assert Config.read(path, "sysu").put_into(paper) == paper.override({"epochs": (3, 3), "decay_epochs": (20,)})
+
+
+def test_a_file_that_is_nested_too_deeply(tmp_path):
+    path = tmp_path / "config.json"
+    path.write_text("[" * 100_000)
+    with pytest.raises(UserError, match=r"config\.json: cannot be read"):
+        Config.read(path, "sysu")
+
+
 def test_what_a_run_left_is_the_same_recipe_again(tmp_path):
     demo = preset("regdb", "demo")
     run = {"dataset": "regdb", "preset": "demo", "trial": 2, "compile": "False", "resume": "auto", "commit": "abc"}
@@ -103,14 +119,18 @@ def test_flags_in_a_file_are_checked_as_flags(tmp_path, run, message):
     done = call("-m", "tokenmatcher", "train", "sysu", "--config", written(tmp_path, {"run": run}), check=False)
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
-    assert line.startswith("error: ") and message in line
+    assert line.startswith(f"error: --config {tmp_path}") and message in line
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
         ([1], "no configuration"),
-        ({"clusters": 3}, "no configuration"),
+        ({"clusters": 3}, "'clusters' is no group of numbers"),
+        ({"eps": 0.61}, r"'eps' is no group of numbers; write it such as \{\"clusters\": \{\"eps\""),
+        ({"run": {"seed": None}}, "'run' has seed None"),
+        ({"run": {"method": ["sdcl"]}}, r"'run' has method \['sdcl'\]"),
+        ({"schedule": {"epochs": "3"}}, "epochs takes several values, got '3'"),
         ({"run": {"dataset": "regdb"}}, "of data set regdb"),
         ({"run": {"sed": 3}}, "'run' has no sed"),
         ({"cluster": {"eps": 0.5}}, "there is no group cluster"),

@@ -105,3 +105,15 @@ def test_a_record_leaves_out_what_there_is_not():
     found = record.to_dict()
     assert found.pop("seconds")["extract"] >= 0
     assert found == {"stage": "camera", "camera": 3, "epoch": 1, "labels": {}, "silhouette": 0.5, "notes": []}
+
+
+def test_which_epoch_a_record_is_of_stays():
+    place = {"stage": "1"}
+    record = EpochRecord(place, 0, 5)
+    place["stage"] = "2"
+    assert record.place == {"stage": "1"}
+    for name in ("place", "epoch", "epochs"):
+        with pytest.raises(AttributeError, match=f"{name} of an epoch's record cannot be changed"):
+            setattr(record, name, 3)
+    with pytest.raises(TypeError):
+        record.place["stage"] = "2"

@@ -9,7 +9,8 @@ from scripts import call
 from small import SMALL
 from trees import clear_sysu_tree
 
-from tokenmatcher.distributed import ALONE, Team
+from tokenmatcher.distributed import ALONE, Team, started_team
+from tokenmatcher.errors import UserError
 from tokenmatcher.models.backbone import TokenViT
 from tokenmatcher.models.vit_start import to_pretrained_layout
 
@@ -205,3 +206,19 @@ def test_alone_nothing_is_sent():
     model = torch.nn.Linear(2, 2)
     assert ALONE.trained(model) is model
     assert ALONE.leads
+
+
+@pytest.mark.parametrize(
+    ("numbers", "message"),
+    [
+        ({"RANK": "0", "WORLD_SIZE": "2"}, "LOCAL_RANK is not set: start them by torchrun"),
+        ({"RANK": "0", "WORLD_SIZE": "two", "LOCAL_RANK": "0"}, "WORLD_SIZE is 'two': start"),
+    ],
+)
+def test_processes_that_torchrun_did_not_number(monkeypatch, numbers, message):
+    for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in numbers.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(UserError, match=message), started_team("cpu"):
+        pass

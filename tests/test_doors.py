@@ -2,14 +2,17 @@
 
 import csv
 import json
+import sys
 
 import pytest
 import torch
 from scripts import call
 from test_end_to_end import CAMERA, SMALL, entries, refused
 
+from tokenmatcher.cli import run
+from tokenmatcher.datasets import find_dataset
 from tokenmatcher.doors import find_listener, find_matcher, find_method
-from tokenmatcher.errors import SettingError, UserError
+from tokenmatcher.errors import SettingError, UserError, flag
 
 EXAMPLES = ("--method", "examples/own_method.py", "--matcher", "examples/own_matcher.py", "--listener",
             "examples/own_listener.py")  # fmt: skip
@@ -74,6 +77,7 @@ def test_what_goes_wrong_inside_is_told_with_file_and_line(sysu, tmp_path, name)
         ("def match(a, b):\n    pass\n", "line 1: 'match' must take the clusters alone"),
         ("import nothing_of_that_name\n", "line 1: ModuleNotFoundError"),
         ("def f():\n    raise ValueError('inside')\n\n\nf()\n", "line 2: ValueError: inside"),
+        ("import sys\n\nsys.exit(0)\n", "line 3: SystemExit: 0"),
     ],
 )
 def test_a_broken_matcher(tmp_path, text, message):
@@ -84,6 +88,7 @@ def test_a_broken_matcher(tmp_path, text, message):
 
 
 METHOD = "from tokenmatcher.methods.base import Method\n"
+OURS = "from tokenmatcher.methods.tokenmatcher import TokenMatcher\n"
 
 
 @pytest.mark.parametrize(
@@ -91,7 +96,9 @@ METHOD = "from tokenmatcher.methods.base import Method\n"
     [
         ("x = 1\n", "holds 0 subclasses of Method, and must hold one"),
         (METHOD + "class A(Method): pass\nclass B(Method): pass\n", "holds 2 subclasses of Method"),
-        (METHOD + "class A(Method): pass\n", "A has no name"),
+        (METHOD + "class A(Method): pass\n", "A has no name of its own"),
+        (OURS + "class A(TokenMatcher): pass\n", "A has no name of its own"),
+        (OURS + "class A(TokenMatcher):\n    name = 'sdcl'\n", "the name sdcl is taken"),
         (METHOD + "class A(Method):\n    name, presets = 'a', {}\n", "A lacks stage_names, stages"),
     ],
 )
@@ -107,8 +114,77 @@ def test_a_broken_listener(tmp_path):
     path.write_text(
         "from tokenmatcher.listeners import Listener\n\n\nclass A(Listener):\n    def __init__(self, x): pass\n"
     )
-    with pytest.raises(UserError, match=r"own\.py: A cannot be made"):
+    with pytest.raises(UserError, match=r"own\.py, line 5: TypeError: A\.__init__\(\) missing"):
         find_listener(str(path))
+
+
+LISTENER = "from tokenmatcher.listeners import Listener\n\n\nclass A(Listener):\n    "
+
+
+@pytest.mark.parametrize(
+    ("find", "text", "message"),
+    [
+        (find_listener, LISTENER + "def on_begin(self, folder): pass\n", r"5: A\.on_begin must take \(self, folder"),
+        (find_listener, LISTENER + "def on_end(self, more): pass\n", r"5: A\.on_end must take \(self\)"),
+        (find_listener, LISTENER + "on_step = None\n", r"A\.on_step must be a function"),
+        (find_method, OURS + "class A(TokenMatcher):\n    name = 'a'\n    def objective(self, targets): pass\n",
+         r"4: A\.objective must take \(self, targets, epoch\)"),
+        (find_method, METHOD + "class A(Method):\n    name, presets = 'a', {}\n    def stage_names(self, d): pass\n",
+         r"4: A\.stage_names must be a classmethod"),
+        (find_method, METHOD + "class A(Method):\n    def __init__(self): pass\n", r"3: A\.__init__ must take"),
+    ],
+)  # fmt: skip
+def test_a_wrong_signature(tmp_path, find, text, message):
+    path = tmp_path / "own.py"
+    path.write_text(text)
+    with pytest.raises(UserError, match=rf"own\.py.*{message}"):
+        find(str(path))
+
+
+def test_more_than_is_asked_for_may_be_taken(tmp_path):
+    path = tmp_path / "own.py"
+    path.write_text(LISTENER + "def on_begin(self, *any): pass\n    def on_end(self, more=3, *, other=4): pass\n")
+    find_listener(str(path)).on_end()
+
+
+INNER = """
+import sys
+
+
+class Inner:
+    def asked(self, one):
+        sys.exit(0)
+
+
+def match(clusters):
+    return Inner()
+"""
+
+
+@pytest.mark.parametrize(
+    ("ask", "message"),
+    [
+        (lambda inner: inner.asked(1), "line 7: SystemExit: 0"),
+        (lambda inner: inner.asked(1, 2), "line 6: TypeError: Inner.asked() takes 2 positional arguments but 3"),
+        (lambda inner: inner.asked(), "line 6: TypeError: Inner.asked() missing 1 required positional argument"),
+    ],
+)
+def test_what_a_file_makes_ends_in_one_line(tmp_path, capsys, ask, message):
+    """Also where it ends the program, and where its functions cannot be called."""
+    path = tmp_path / "own.py"
+    path.write_text(INNER)
+    inner = find_matcher(str(path))(None)
+    with pytest.raises(SystemExit) as stopped:
+        run(lambda: ask(inner))
+    assert stopped.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"error: {path}, {message}")
+
+
+def test_an_exit_of_our_own_stays_what_it_is():
+    with pytest.raises(SystemExit) as stopped:
+        run(lambda: sys.exit(0))
+    assert stopped.value.code == 0
 
 
 DATASET = """
@@ -149,14 +225,31 @@ def test_a_data_set_in_a_file(sysu, tmp_path):
     train = ["-m", "tokenmatcher", "train", path, "--data-dir", sysu, "--store-dir", tmp_path / "store"]
     said = call(*train, "--logs-dir", tmp_path / "logs", *SMALL, "--stages", "1", "--epochs", 1).stdout
     assert "My set, stages 1" in said and "nothing will be tested" in said
+    path.write_text(
+        DATASET.replace("        return found", "        return {Modality.VISIBLE: found[Modality.VISIBLE]}")
+    )
+    assert "mine.py, line 15: " in (line := refused(*train, "--logs-dir", tmp_path / "never", *SMALL))
+    assert "has no infrared image to train on" in line
+    path.write_text(DATASET.replace("return Summary", "return 3 or Summary"))
+    assert "mine.py, line 12: 'prepare' must return a Summary, not int" in refused(
+        "-m", "tokenmatcher", "prepare", path, "--data-dir", sysu
+    )
     path.write_text(DATASET.replace("has_test", "has_no_test"))
     assert "mine.py: Mine cannot be made" in refused(*train, "--logs-dir", tmp_path / "logs")
 
 
-@pytest.mark.parametrize("find", [find_method, find_matcher, find_listener])
+@pytest.mark.parametrize("find", [find_method, find_matcher, find_listener, find_dataset])
 def test_what_there_is_not(find, tmp_path):
-    with pytest.raises(SettingError, match=r"absent\.py: no such file"):
+    with pytest.raises(SettingError, match=r"absent\.py: no such file") as caught:
         find(str(tmp_path / "absent.py"))
+    assert ("--" in caught.value.worded(flag)) == (find is not find_dataset)  # which is no flag
+
+
+def test_bytes_that_are_no_text(tmp_path):
+    path = tmp_path / "nul.py"
+    path.write_bytes(b"x = 1\0\n")
+    with pytest.raises(UserError, match=r"nul\.py: .*null bytes"):
+        find_matcher(str(path))
 
 
 def test_unknown_names_say_what_there_is():

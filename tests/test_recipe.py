@@ -37,6 +37,7 @@ def test_round_trip_through_json(dataset, name):
         ({"camera_keep_from": 20}, "camera_keep_from"),
         ({"k2": 40}, "k2"),
         ({"epochs": (0, 5)}, "epochs"),
+        ({"height": 100_000, "width": 100_000}, "width"),
     ],
 )
 def test_impossible_numbers_are_named(values, name):
@@ -45,6 +46,22 @@ def test_impossible_numbers_are_named(values, name):
         preset("sysu", "paper").override(values)
     assert flag(name) in caught.value.worded(flag)
     assert "{" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"votes": 5}, "--votes must lie in 1..num-tokens, got 5"),
+        ({"temperature": 0.0}, "--temperature must be positive, got 0.0"),
+        ({"height": 100}, "--height must be a multiple of --patch-size, got 100 and 16"),
+        ({"height": 4096}, "--height times --width must not exceed 1,048,576 pixels, got 4096 and 1024"),
+    ],
+)
+def test_a_rule_repeats_what_was_given(values, said):
+    recipe = preset("sysu", "paper").override({"width": 1024})
+    with pytest.raises(SettingError) as caught:
+        recipe.override(values)
+    assert caught.value.worded(flag) == said
 
 
 def test_a_misspelt_number_is_refused():

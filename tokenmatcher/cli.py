@@ -23,7 +23,7 @@ from tokenmatcher.recipe import Recipe
 
 def run(main: Callable[[], None]) -> NoReturn:
     """Call `main` and exit: 0 when it returns, 2 with one line for a `UserError` or `OSError`, 130 when interrupted
-    (training: see `training.interruption`)."""
+    (training: see `training.interruption`), 141 where nobody reads its output any more."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # names of files are shown on any terminal
@@ -31,6 +31,10 @@ def run(main: Callable[[], None]) -> NoReturn:
     former = signal.signal(signal.SIGTERM, _stopped) if threading.current_thread() is threading.main_thread() else None
     try:
         main()
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever read the output has gone, as `| head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left of it goes nowhere
+        sys.exit(128 + signal.SIGPIPE)
     except UserError as error:
         print(f"error: {error.worded(flag)}", file=sys.stderr)
         sys.exit(2)
@@ -45,7 +49,7 @@ def run(main: Callable[[], None]) -> NoReturn:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(130)
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a file of one's own may call exit
         if (blame := blamed(error)) is None:
             raise
         print(f"error: {blame}", file=sys.stderr)
@@ -181,6 +185,13 @@ def count(text: str) -> int:
     if value < 0:
         raise ValueError
     return value
+
+
+def file(text: str) -> Path:
+    """A path that is not empty; for `type=` of a flag."""
+    if not text.strip():
+        raise ValueError
+    return Path(text)
 
 
 def minutes(text: str) -> float:

@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -175,7 +176,7 @@ class ClusterMatch:
             most = len(partner[m.other])
             require(
                 found.size == 0 or (found.min() >= NO_PARTNER and found.max() < most),
-                f"partners of {m} clusters must lie in -1..{most - 1}",
+                f"partners of {m} clusters must lie in -1..{most - 1}: the match is of {most} {m.other} clusters",
             )
         object.__setattr__(self, "partner", partner)
         fused = np.asarray(self.fused, dtype=np.int64).reshape(-1, 2)
@@ -195,7 +196,7 @@ class ClusterMatch:
 
 @dataclass
 class EpochRecord:
-    """What one epoch of a run did: for the log, and for every listener.
+    """What one epoch of a run did: for the log, and for every listener. Which epoch it is stays.
 
     place: which stage, in the log's words: {"stage": "1"} or {"stage": "camera", "camera": 3}.
     epoch: within its stage, from 0, of `epochs`.
@@ -229,6 +230,14 @@ class EpochRecord:
     left: float | None = None
     examples: dict[str, list[list[tuple[Modality, int]]]] = field(default_factory=dict)
     _since: float = field(default_factory=time.perf_counter)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "place", MappingProxyType(dict(self.place)))
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in ("place", "epoch", "epochs") and name in vars(self):
+            raise AttributeError(f"{name} of an epoch's record cannot be changed")
+        super().__setattr__(name, value)
 
     def lap(self, phase: str) -> None:
         """A phase is over."""

@@ -117,12 +117,12 @@ def started_team(device: str) -> Iterator[Team]:
     """The team that torchrun started this process in, or `ALONE`.
 
     Raises:
-        UserError: the processes cannot reach each other.
+        UserError: the processes cannot reach each other, or are not numbered as torchrun does it.
     """
-    if "RANK" not in os.environ or int(os.environ.get("WORLD_SIZE", "1")) == 1:
+    if "RANK" not in os.environ or os.environ.get("WORLD_SIZE", "1").strip() == "1":
         yield ALONE
         return
-    rank, size, local = (int(os.environ[name]) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK"))
+    rank, size, local = (_number(name) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK"))
     gpu = device != "cpu" and torch.cuda.is_available()
     if gpu:
         if local >= torch.cuda.device_count():
@@ -138,6 +138,14 @@ def started_team(device: str) -> Iterator[Team]:
         yield Team(rank, size, local)
     finally:
         dist.destroy_process_group()
+
+
+def _number(name: str) -> int:
+    text = os.environ.get(name, "")
+    if not (text.isascii() and text.isdigit()):
+        shown = f"is {text[:40]!r}" if text else "is not set"
+        raise UserError(f"RANK is set, as for several processes, and {name} {shown}: start them by torchrun")
+    return int(text)
 
 
 class _GatherRows(torch.autograd.Function):

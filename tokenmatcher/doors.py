@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import importlib.util
 import inspect
+import re
 import sys
 import traceback
 from importlib import import_module
 from pathlib import Path
-from types import ModuleType
+from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
 
 from tokenmatcher.errors import SettingError, UserError
@@ -47,9 +48,12 @@ def find_method(asked: str) -> type[Method]:
     from tokenmatcher.methods.base import Method
 
     kind: type[Method] = _only_class("method", asked, Method)
-    for name in ("name", "presets"):
-        if not hasattr(kind, name):
-            raise SettingError("{method} {file}: {kind} has no {name}", file=asked, kind=kind.__name__, name=name)
+    if not isinstance(vars(kind).get("name"), str):  # checkpoints tell methods apart by it
+        raise SettingError("{method} {file}: {kind} has no name of its own", file=asked, kind=kind.__name__)
+    if kind.name in METHODS:
+        raise SettingError("{method} {file}: the name {name} is taken", file=asked, name=kind.name)
+    if not hasattr(kind, "presets"):
+        raise SettingError("{method} {file}: {kind} has no presets", file=asked, kind=kind.__name__)
     if missing := sorted(kind.__abstractmethods__):
         raise SettingError(
             "{method} {file}: {kind} lacks {missing}", file=asked, kind=kind.__name__, missing=", ".join(missing)
@@ -74,10 +78,7 @@ def find_matcher(asked: str) -> Matcher:
     try:
         inspect.signature(match).bind(None)
     except TypeError as error:
-        where = f"{asked}, line {match.__code__.co_firstlineno}" if inspect.isfunction(match) else asked
-        raise SettingError(
-            "{matcher} {where}: 'match' must take the clusters alone ({error})", where=where, error=error
-        ) from None
+        raise UserError(f"{place_of(match) or asked}: 'match' must take the clusters alone ({error})") from None
     return match
 
 
@@ -102,26 +103,59 @@ def made_from(kind: str, asked: str, base: Any) -> Any:
     found: Any = _only_class(kind, asked, base)
     try:
         return found()
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise blamed(error) or SettingError(
-            f"{{{kind}}} {{file}}: {{name}} cannot be made ({{error}})", file=asked, name=found.__name__, error=error
+            f"{_named(kind)}: {{name}} cannot be made ({{error}})", file=asked, name=found.__name__, error=error
         ) from None
 
 
 def blamed(error: BaseException) -> UserError | None:
-    """In one line, with file and line, what went wrong inside a file that was asked for; None: nothing did there."""
+    """In one line, with file and line, what went wrong inside a file that was asked for, or where a function of it
+    cannot be called as it is; None: nothing did there."""
     frames = traceback.extract_tb(error.__traceback__)
-    files = {
-        str(module.__file__) for name, module in sys.modules.items() if name.startswith(PREFIX) and module is not None
-    }
+    modules = [module for name, module in sys.modules.items() if name.startswith(PREFIX) and module is not None]
+    files = {str(module.__file__) for module in modules}
     for frame in reversed(frames):
         if frame.filename in files:
             return UserError(f"{frame.filename}, line {frame.lineno}: {type(error).__name__}: {error}")
+    if isinstance(error, TypeError) and (called := re.match(r"([\w.]+)\(\) ", str(error))):
+        for module in reversed(modules):
+            found: Any = module
+            for name in called[1].split("."):
+                found = getattr(found, name, None)
+            if place_of(found).startswith(f"{module.__file__}, "):
+                return UserError(f"{place_of(found)}: TypeError: {error}")
     return None
+
+
+def place_of(function: Any) -> str:
+    """File and line of a function, for a message that blames it; empty where Python does not know."""
+    code = getattr(inspect.unwrap(getattr(function, "__func__", function)), "__code__", None)
+    return "" if code is None else f"{code.co_filename}, line {code.co_firstlineno}"
+
+
+def returned(function: Any, value: Any, kind: type, *, or_none: bool = False) -> Any:
+    """`value`, which a function behind one of the doors has returned.
+
+    Raises:
+        UserError: it is of another kind; blames the function.
+    """
+    if isinstance(value, kind) or (or_none and value is None):
+        return value
+    place, name = place_of(function), getattr(function, "__name__", repr(function))
+    raise UserError(
+        f"{place or name}: {name!r} must return a {kind.__name__}{' or None' if or_none else ''}, "
+        f"not {type(value).__name__}"
+    )
 
 
 def _is_file(asked: str) -> bool:
     return asked.endswith(".py") or "/" in asked
+
+
+def _named(kind: str) -> str:
+    """How a message calls a file: with its flag, which data sets have none of."""
+    return "{file}" if kind == "dataset" else f"{{{kind}}} {{file}}"
 
 
 def _unknown(kind: str, asked: str, known: Any) -> SettingError:
@@ -141,29 +175,56 @@ def _only_class(kind: str, asked: str, base: type) -> Any:
     ]
     if len(own) != 1:
         raise SettingError(
-            f"{{{kind}}} {{file}}: holds {{count}} subclasses of {base.__name__}, and must hold one",
+            f"{_named(kind)}: holds {{count}} subclasses of {base.__name__}, and must hold one",
             file=asked,
             count=len(own),
         )
+    for name, member in vars(own[0]).items():
+        if not name.startswith("_") or (kind == "method" and name == "__init__"):
+            _check_override(own[0], name, member, asked)
     return own[0]
+
+
+def _check_override(kind: type, name: str, member: Any, asked: str) -> None:
+    """A function that stands for one of its class's parents must take what that one takes.
+
+    Raises:
+        UserError: it does not, or is no function of that sort.
+    """
+    parent = next((vars(parent)[name] for parent in kind.__mro__[1:] if name in vars(parent)), None)
+    if not isinstance(parent, FunctionType | classmethod | staticmethod):
+        return
+    where = f"{place_of(member) or asked}: {kind.__name__}.{name}"
+    if type(member) is not type(parent):
+        raise UserError(f"{where} must be a {type(parent).__name__}")
+    parameters = inspect.signature(_bare(parent)).parameters.values()
+    by_name = {one.name: None for one in parameters if one.kind is one.KEYWORD_ONLY}
+    by_place = [one.name for one in parameters if one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD)]
+    try:
+        inspect.signature(_bare(member)).bind(*by_place, **by_name)
+    except TypeError as error:
+        raise UserError(f"{where} must take ({', '.join([*by_place, *by_name])}): {error}") from None
+
+
+def _bare(member: Any) -> Any:
+    return getattr(member, "__func__", member)
 
 
 def _loaded(kind: str, asked: str) -> ModuleType:
     path = Path(asked)
     if not path.is_file():
-        raise SettingError(f"{{{kind}}} {{file}}: no such file", file=asked)
+        raise SettingError(f"{_named(kind)}: no such file", file=asked)
     name = f"{PREFIX}{kind}_{path.absolute()}"  # files of one name may lie in several folders
     spec = importlib.util.spec_from_file_location(name, path.absolute())
     if spec is None or spec.loader is None:
-        raise SettingError(f"{{{kind}}} {{file}}: no Python file", file=asked)
+        raise SettingError(f"{_named(kind)}: no Python file", file=asked)
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
     except SyntaxError as error:
-        raise SettingError(
-            f"{{{kind}}} {{file}}, line {error.lineno}: {{error}}", file=asked, error=error.msg
-        ) from None
-    except Exception as error:
+        line = "" if error.lineno is None else f", line {error.lineno}"
+        raise SettingError(f"{_named(kind)}{line}: {{error}}", file=asked, error=error.msg) from None
+    except (Exception, SystemExit) as error:
         raise blamed(error) or UserError(f"{asked}: {error!r}") from None
     return module

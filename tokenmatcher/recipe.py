@@ -9,6 +9,7 @@ A pair (a, b) holds for stage 1 and stage 2; on the command line one value sets 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, TypeVar
@@ -17,6 +18,7 @@ from tokenmatcher.contracts import Modality
 from tokenmatcher.errors import SettingError, UserError
 
 MOST = 1e6  # of any number; infinity and nan are none
+MOST_PIXELS = 1024 * 1024  # of an image: more is a slip of the keyboard, which would fill the memory
 NETWORKS = ("token_vit", "two_branch", "resnet")  # see `tokenmatcher.models.networks`
 
 R = TypeVar("R", bound="Recipe")
@@ -183,12 +185,18 @@ class Recipe:
                 _check_leaf(leaf.name, getattr(config, leaf.name), leaf.default, leaf.metadata)
         for holds, message in self.rules():
             if not holds:
-                raise SettingError(message)
+                leaves = self._leaves()
+                values = [str(leaves[name][0]) for name in re.findall(r"\{(\w+)\}", message) if name in leaves]
+                raise SettingError(f"{message}, got {' and '.join(values)}" if values else message)
 
     def rules(self) -> list[tuple[bool, str]]:
         """What must hold between numbers, and the message where it does not; `{name}` stands for a number's name."""
         model, data, clusters, schedule = self.model, self.data, self.clusters, self.schedule
         return [
+            (
+                model.height * model.width <= MOST_PIXELS,
+                f"{{height}} times {{width}} must not exceed {MOST_PIXELS:,} pixels",
+            ),
             *network_rules(model),
             (data.num_instances >= 2, "{num_instances} must be at least 2"),
             (
@@ -334,6 +342,8 @@ def _formerly(kind: Any, given: dict[str, Any]) -> dict[str, Any]:
 def _check_leaf(name: str, value: Any, default: Any, metadata: Any) -> None:
     values, like = (value, default[0]) if isinstance(default, tuple) else ((value,), default)
     where = f"{{{name}}}"
+    if isinstance(default, tuple) and not isinstance(value, tuple):
+        raise SettingError(f"{where} takes several values, got {{value}}", value=repr(value))
     if isinstance(default, tuple) and not metadata["any_length"] and len(value) != len(default):
         raise SettingError(f"{where} takes {len(default)} values, got {len(value)}")
     for one in values:

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.trees import write_image
+from tokenmatcher.commands.test import main
 from tokenmatcher.contracts import UNKNOWN, Modality
 from tokenmatcher.datasets import find_dataset
 from tokenmatcher.datasets.table import Table, read_table
@@ -71,6 +72,12 @@ def test_what_it_holds(folder):
     assert isinstance(find_dataset(str(folder / "own.csv")), Table)
 
 
+def test_it_does_not_pass_for_a_real_set(folder):
+    table(folder, text_of(), "sysu.csv")
+    data = find_dataset(str(folder / "sysu.csv"))
+    assert (data.name, data.title) == ("sysu.csv", "sysu.csv")
+
+
 def test_how_it_is_tested(folder):
     before = ["# my cameras", "# Same place: gate+10, 9 + yard ü", "# CMC: plain", ""]
     data = table(folder, text_of(before=before))
@@ -123,6 +130,16 @@ def test_a_row_is_not_taken_for_a_comment(folder, quote):
         table(folder, f"camera,path,modality\n#1,{ROWS[0][0]},visible\n")
     found = table(folder, f"{text}#day/a 1.jpg,gate,visible\n#1/absent.png,gate,visible\n")  # rows put aside
     assert found.rows == table(folder, text, "plain.csv").rows
+
+
+@pytest.mark.parametrize(
+    ("rows", "flags", "message"),
+    [(ROWS, ["--same-place", "gate"], "must be two cameras"), (ROWS[:4], [], "no queries of one modality")],
+)
+def test_what_cannot_be_tested_is_told_before_the_model_is_read(folder, rows, flags, message):
+    table(folder, text_of(rows))
+    with pytest.raises(UserError, match=message):
+        main(str(folder / "own.csv"), ["--resume", "absent.pt", *flags])
 
 
 def test_both_directions_where_both_are_asked(folder):

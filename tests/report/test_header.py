@@ -78,11 +78,11 @@ def test_the_header_says_both(tmp_path):
     paper, sysu = preset("sysu", "paper"), find_dataset("sysu")
     departs = departures(paper, "sysu")
 
-    def header(recipe, precision="fp32"):
+    def header(recipe, precision="fp32", dataset=sysu):
         machine = Machine(precision=precision)
         stages = ("1", "camera", "2")
         return run_header(
-            sysu,
+            dataset,
             None,
             recipe,
             trainer.images,
@@ -108,6 +108,8 @@ def test_the_header_says_both(tmp_path):
     assert "differs from the paper's recipe in: nothing" in header(paper)
     assert "bfloat16" not in header(paper)
     assert "\ncameras:" not in header(paper)
+    assert "\n  camera: " in header(paper)
+    assert "\n  camera: " not in header(paper, dataset=find_dataset("regdb"))  # which has no flags for it
     sysu.camera_names = ("gate", "Tor Süd")
     assert "cameras: cam1 gate, cam2 Tor Süd" in header(paper).splitlines()
     assert any("visible" in line and "(395)" in line and "(22258)" in line for line in lines)

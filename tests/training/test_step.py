@@ -5,6 +5,7 @@ from rounding import U, assert_near, layers
 from small import SMALL
 
 from tokenmatcher.contracts import Modality, PseudoLabels
+from tokenmatcher.errors import UserError
 from tokenmatcher.images.batches import Batch
 from tokenmatcher.machine import Machine
 from tokenmatcher.methods.contrast import ContrastObjective
@@ -80,6 +81,27 @@ def test_losses_are_restored_as_they_were():
     with pytest.raises(ValueError, match="losses of 4 steps"):
         Losses.restored(losses.state(), 3, torch.device("cpu"))
     assert again.check() == 1.0  # nothing new to look at
+
+
+@pytest.mark.parametrize(
+    ("term", "weights", "message"),
+    [
+        (torch.tensor(1.0), {}, "loss term 'own' has no weight"),
+        (torch.ones(2), {"own": 1.0}, r"loss term 'own' must be a scalar, not of shape \(2,\)"),
+        (1.0, {"own": 1.0}, "loss term 'own' must be a tensor, not float"),
+        (None, {}, "no loss term"),
+    ],
+)
+def test_terms_that_cannot_be_added_are_blamed_on_the_objective(model, term, weights, message):
+    class Own:
+        def losses(self, views):
+            return {} if term is None else {"own": term}
+
+    objective = Own()
+    objective.weights = weights
+    optimizer = make_optimizer(model, preset("sysu", "paper").schedule)
+    with pytest.raises(UserError, match=rf"test_step\.py, line \d+: {message}"):
+        train_step(model.train(), objective, make_batch(), optimizer, Machine())
 
 
 def test_frozen_parameters_are_left_out(model):

@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from small import RUN_RECIPE, lines_of, small_trainer
+from small import RUN_RECIPE, lines_of, said_by, small_trainer
 
 from tokenmatcher.contracts import Modality, PseudoLabels
 from tokenmatcher.errors import UserError
@@ -135,6 +135,26 @@ def test_another_matcher_is_told(tmp_path, labelled):
     del content["matcher"], content[DIGEST]
     torch.save({**content, DIGEST: digest_of(content)}, path)  # as before: it does not say
     assert take_up(again, path) == []
+
+
+class Stopped(Listener):
+    def on_step(self, record, step, terms):
+        if step == 1:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize(("matcher", "again"), [("greedy", False), ("mutual", True)])
+def test_a_save_within_an_epoch_is_its_matchers(tmp_path, labelled, matcher, again):
+    recipe = RUN_RECIPE.override({"iters": (3, 2)})
+    first, second = (small_trainer(tmp_path, COUNT, recipe=recipe) for _ in range(2))
+    first.folder, first.save_minutes = replace(first.folder, matcher="greedy"), 0.0
+    first.listeners = [Stopped()]
+    with pytest.raises(KeyboardInterrupt):
+        first.train(["1"])
+    assert (tmp_path / "stage1/midway.pt").is_file()
+    second.folder = replace(second.folder, matcher=matcher)
+    second.train(["1"])
+    assert ("of other flags or other labels; the epoch starts again" in said_by(second)) == again
 
 
 def changed(images, **parts):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from dataclasses import dataclass
+from dataclasses import Field, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ RUN_FLAGS = (
     "method", "matcher", "listener", "preset", "data_dir", "pretrained_path", "stages", "trial", "device", "precision",
     "compile", "recompute", "deterministic", "tensorboard", "seed", "resume",
 )  # fmt: skip
+EXAMPLE = '{"clusters": {"eps": 0.6}, "schedule": {"epochs": [20, 30]}}'
 NOT_AGAIN = ("resume", "dataset", "commit")  # of a file's flags, those that another run does not take over
 
 
@@ -42,16 +43,27 @@ class Config:
         """
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise SettingError("{config} {path}: cannot be read ({error})", path=path, error=error) from None
         run = content.pop("run", {}) if isinstance(content, dict) else None
-        if not isinstance(run, dict) or not all(isinstance(group, dict) for group in content.values()):
+        if not isinstance(run, dict):
             raise SettingError("{config} {path}: no configuration", path=path)
+        if alone := [name for name, group in content.items() if not isinstance(group, dict)]:
+            raise SettingError(
+                "{config} {path}: {alone} is no group of numbers; write it such as {example}",
+                path=path,
+                alone=repr(alone[0]),
+                example=EXAMPLE,
+            )
         if run.get("dataset", dataset) != dataset:
             raise SettingError("{config} {path}: of data set {other}", path=path, other=run["dataset"])
         if unknown := sorted(run.keys() - {*RUN_FLAGS, *NOT_AGAIN}):
             raise SettingError("{config} {path}: 'run' has no {unknown}", path=path, unknown=", ".join(unknown))
         flags = {name: value for name, value in run.items() if name not in NOT_AGAIN}
+        for name, value in flags.items():
+            several = value if isinstance(value, list) and name == "listener" else [value]
+            if not all(isinstance(one, str | int | float) for one in several):
+                raise SettingError("{config} {path}: 'run' has {name} {value}", path=path, name=name, value=repr(value))
         truths = {"True": True, "False": False}  # as versions before 0.2 wrote them
         return cls({name: truths.get(str(value), value) for name, value in flags.items()}, content, path)
 
@@ -73,7 +85,9 @@ class Config:
         """
         values = recipe.to_dict()
         for name, group in self.groups.items():
-            values[name] = {**values.get(name, {}), **group}
+            leaves = {leaf.name: leaf for leaf in fields(getattr(recipe, name))} if name in values else {}
+            spread = {leaf: _spread(value, leaves.get(leaf)) for leaf, value in group.items()}
+            values[name] = {**values.get(name, {}), **spread}
         try:
             return type(recipe).from_dict(values)
         except UserError as error:
@@ -82,6 +96,13 @@ class Config:
     def leaves(self) -> set[str]:
         """The numbers that the file names."""
         return {name for group in self.groups.values() for name in group}
+
+
+def _spread(value: Any, leaf: Field[Any] | None) -> Any:
+    """One number where there may be several holds for all of them, as a flag's does."""
+    if leaf is None or not isinstance(leaf.default, tuple) or not isinstance(value, int | float):
+        return value
+    return [value] * (1 if leaf.metadata["any_length"] else len(leaf.default))
 
 
 def start_of(network: str, preset: str) -> Path:

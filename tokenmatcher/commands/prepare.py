@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 from tokenmatcher.cli import Parser, add_data_dir
 from tokenmatcher.datasets import find_dataset
+from tokenmatcher.datasets.summary import Summary
+from tokenmatcher.doors import returned
 
 
 def main(dataset: str, arguments: Sequence[str] | None = None) -> None:
@@ -19,4 +21,5 @@ def main(dataset: str, arguments: Sequence[str] | None = None) -> None:
         f"prepare {dataset}"
     )
     add_data_dir(parser, data, "folder of the raw data set")
-    print(data.prepare(parser.parse_args(arguments).data_dir).table())
+    summary: Summary = returned(data.prepare, data.prepare(parser.parse_args(arguments).data_dir), Summary)
+    print(summary.table())

@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from tokenmatcher.cli import Parser, add_data_dir
+from tokenmatcher.cli import Parser, add_data_dir, file
 from tokenmatcher.commands.config import WEIGHTS
 from tokenmatcher.datasets import find_dataset
 from tokenmatcher.datasets.base import Dataset
@@ -20,7 +20,7 @@ def parser_for(dataset: Dataset) -> Parser:
     resume = "our checkpoint, or the authors' model_best.pth.tar"
     parser.add_argument(
         "--resume",
-        type=Path,
+        type=file,
         required=True,
         help="a checkpoint, or a folder with trial_1, trial_2, ... as training leaves it" if many else resume,
     )

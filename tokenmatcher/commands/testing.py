@@ -31,8 +31,10 @@ def test(given: argparse.Namespace, dataset: Dataset) -> None:
     """One model, or of a data set with trials each trial's own."""
     options = {name: getattr(given, name) for name in dataset.options}
     if dataset.trials is None:
+        benchmark = dataset.benchmark(given.data_dir, options=options) if dataset.in_one_file else None  # read by now
         network, content = _load(given.resume, dataset)
-        scores = _evaluate(network, dataset.benchmark(given.data_dir, options=options), given, dataset)
+        benchmark = benchmark or dataset.benchmark(given.data_dir, options=options)
+        scores = _evaluate(network, benchmark, given, dataset)
         shots = f", {options['shots']}-shot" if "shots" in options else ""
         print(score_table(scores, f"{dataset.title}{shots}"))
         if rules := dataset.test_rules(options):

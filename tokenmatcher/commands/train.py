@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tokenmatcher.cli import Parser, add_data_dir, add_recipe_flags, count, minutes, recipe_from, seed
-from tokenmatcher.commands.config import Config, start_of
+from tokenmatcher.commands.config import EXAMPLE, Config, start_of
 from tokenmatcher.datasets import find_dataset
 from tokenmatcher.datasets.base import Dataset
 from tokenmatcher.doors import MATCHERS, METHODS, find_method
+from tokenmatcher.errors import SettingError, UserError, flag
 from tokenmatcher.presets import PRESETS, Presets, chosen
 
 
@@ -55,7 +56,10 @@ def parser_for(dataset: Dataset, presets: Presets, method: str) -> Parser:
         "--preset", choices=names, default=names[0], help="all numbers below at once (default %(default)s)"
     )
     group.add_argument(
-        "--config", type=Path, metavar="FILE", help="a config.json that a run has left, or some lines of it; flags win"
+        "--config",
+        type=Path,
+        metavar="FILE",
+        help=f"a config.json that a run has left, or some lines of it, such as {EXAMPLE}; flags win",
     )
     group.add_argument(
         "--pretrained-path",
@@ -131,9 +135,15 @@ def main(dataset: str, arguments: Sequence[str] | None = None) -> None:
     method = asked.method or config.run.get("method", "tokenmatcher")
     presets = PRESETS[method] if method in PRESETS else find_method(method).presets
     if data.preset_key not in presets:
-        chosen(presets, data.preset_key, "")  # raises
+        raise SettingError("{method} {asked}: has no preset for data set {name}", asked=method, name=data.preset_key)
     parser = parser_for(data, presets, method).called(f"train {dataset}")
+    try:
+        parser.parse_args(config.words())
+    except UserError as error:
+        raise SettingError("{config} {path}: {error}", path=config.path, error=error.worded(flag)) from None
     given = parser.parse_args([*config.words(), *(sys.argv[1:] if arguments is None else arguments)])
+    if given.resume == "":
+        raise SettingError("{resume} '': neither 'auto' nor a file")
     recipe = recipe_from(given, config.put_into(data.fitted(chosen(presets, data.preset_key, given.preset))))
     trial = data.check_trial(given.trial) if data.trials is not None else None
     folder = given.logs_dir if trial is None else given.logs_dir / f"trial_{trial}"

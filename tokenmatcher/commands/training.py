@@ -12,10 +12,10 @@ from pathlib import Path
 from tokenmatcher.cli import bars
 from tokenmatcher.commands.config import start_of, write_config
 from tokenmatcher.contracts import Modality
-from tokenmatcher.datasets.base import Dataset
+from tokenmatcher.datasets.base import Dataset, Training
 from tokenmatcher.distributed import Team, started_team
-from tokenmatcher.doors import find_listener, find_matcher, find_method
-from tokenmatcher.errors import SettingError
+from tokenmatcher.doors import find_listener, find_matcher, find_method, place_of, returned
+from tokenmatcher.errors import SettingError, UserError
 from tokenmatcher.evaluation.evaluate import Evaluator
 from tokenmatcher.files import only_one
 from tokenmatcher.images.sets import ImageSet
@@ -74,7 +74,9 @@ def train(
         if resumed is not None:
             recipe, notes = team.decide(partial(as_before, resumed, recipe, kind.name, named))
             warnings += notes
-        records = dataset.training(given.data_dir, trial)
+        records: Training = returned(dataset.training, dataset.training(given.data_dir, trial), dict)
+        if absent := [m for m in Modality if not records.get(m)]:
+            raise UserError(f"{place_of(dataset.training)}: {given.data_dir} has no {absent[0]} image to train on")
         random = Randomness(given.seed)
         if resumed is not None:
             network, start = kind.network(recipe), f"continues from {resumed}"

@@ -22,7 +22,10 @@ def find_dataset(name: str) -> Dataset:
         UserError: no such data set, or a file that is not as it should be.
     """
     if name.lower().endswith(".csv"):
-        return Table(Path(name))
+        table = Table(Path(name))
+        if any(kind.name == table.name for kind in DATASETS):  # a sysu.csv must not pass for SYSU-MM01
+            table.name = table.title
+        return table
     if name.endswith(".py"):
         made: Dataset = made_from("dataset", name, Dataset)
         return made

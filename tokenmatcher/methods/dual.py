@@ -25,7 +25,7 @@ from tokenmatcher.methods.contrast import contrast_targets, own_contrast
 from tokenmatcher.methods.facts import match_examples, match_facts
 from tokenmatcher.methods.labelling import label_modalities
 from tokenmatcher.methods.targets import ContrastTargets
-from tokenmatcher.mining.matchers.base import Clusters, Matcher
+from tokenmatcher.mining.matchers.base import Clusters, Matcher, ask
 from tokenmatcher.presets.dual import DualRecipe
 from tokenmatcher.schedules import rate_of
 
@@ -120,7 +120,7 @@ class DualMethod(Method):
             ranked=config.match_ranked,
             unit_views=self.recipe.model.unit_views,
         )
-        match = self.machine.team.decide(lambda: self.matcher(clusters))
+        match = self.machine.team.decide(lambda: ask(self.matcher, clusters))
         identities = {m: self.images[m].identities for m in Modality}
         record.facts["match"] = match_facts(match, targets.labels, identities)
         record.notes += match.notes

@@ -49,7 +49,7 @@ from tokenmatcher.methods.targets import JointTargets
 from tokenmatcher.mining.cameras import drop_split_neighbours
 from tokenmatcher.mining.clusters import centroids
 from tokenmatcher.mining.matchers import greedy
-from tokenmatcher.mining.matchers.base import Clusters, Matcher
+from tokenmatcher.mining.matchers.base import Clusters, Matcher, ask
 from tokenmatcher.mining.neighbours import token_neighbours
 from tokenmatcher.presets.tokenmatcher import PUBLISHED, TOKENMATCHER
 from tokenmatcher.recipe import Presets
@@ -231,7 +231,7 @@ def joint_targets(
         threshold=config.match_threshold,
         ranked=config.match_ranked,
     )
-    match = team.decide(lambda: matcher(clusters))
+    match = team.decide(lambda: ask(matcher, clusters))
     neighbours = {}
     for anchor in Modality:
         for target in Modality:

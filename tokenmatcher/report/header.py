@@ -77,6 +77,8 @@ def run_header(
     lines.append("configuration:")
     for topic in fields(recipe):
         config = getattr(recipe, topic.name)
+        if getattr(config, "NEEDS_CAMERAS", False) and not dataset.many_cameras:
+            continue  # nothing reads it, and there are no flags for it
         values = ", ".join(f"{leaf.name} {getattr(config, leaf.name)}" for leaf in fields(config))
         lines.append(f"  {topic.name}: {values}")
     return "\n".join(lines)

@@ -111,7 +111,8 @@ def _take_up(trainer: Trainer, path: Path, content: dict[str, Any]) -> list[str]
     if saved.override(changeable).model != recipe.model:
         raise UserError(f"{path}: its network differs from the one asked for; give the flags it was trained with")
     if (content["dataset"], content["trial"]) != (folder.dataset, folder.trial):
-        raise UserError(f"{path}: was trained on {content['dataset']}, trial {content['trial']}")
+        own, trial = content["dataset"], content["trial"]
+        raise UserError(f"{path}: was trained on {own}{'' if trial is None else f', trial {trial}'}")
     if run["images"] != {m.value: len(images) for m, images in trainer.images.items()}:
         raise UserError(f"{path}: was trained on other images: {run['images']}")
     if run.get("listing", trainer.listing) != trainer.listing:

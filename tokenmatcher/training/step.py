@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from tokenmatcher.contracts import Modality
+from tokenmatcher.doors import place_of, returned
+from tokenmatcher.errors import UserError
 from tokenmatcher.images.batches import Batch
 from tokenmatcher.machine import Machine
 from tokenmatcher.methods.base import Objective, View, Views
@@ -157,7 +159,7 @@ def train_step(
     """Forward, backward, optimiser, memories; returns the terms, `total` and GRADIENT, detached, on the device."""
     views = forward(model, batch, machine)
     terms = objective.losses(views)
-    total = torch.stack([objective.weights[name] * term for name, term in terms.items()]).sum()
+    total = _total(objective, terms)
     optimizer.zero_grad(set_to_none=True)
     total.backward()
     gradients = [parameter.grad for parameter in model.parameters() if parameter.grad is not None]
@@ -165,3 +167,22 @@ def train_step(
     optimizer.step()
     objective.update(views)
     return {**{name: term.detach() for name, term in terms.items()}, "total": total.detach(), GRADIENT: norm}
+
+
+def _total(objective: Objective, terms: Any) -> Tensor:
+    """The weighted sum of the terms.
+
+    Raises:
+        UserError: they are not scalars by name, each with a weight; blames the objective's file.
+    """
+    wrong = "" if returned(objective.losses, terms, dict) else "no loss term"
+    for name, term in terms.items():
+        if name not in objective.weights:
+            wrong = f"loss term {name!r} has no weight"
+        elif not isinstance(term, Tensor):
+            wrong = f"loss term {name!r} must be a tensor, not {type(term).__name__}"
+        elif term.ndim:
+            wrong = f"loss term {name!r} must be a scalar, not of shape {tuple(term.shape)}"
+    if wrong:
+        raise UserError(f"{place_of(objective.losses)}: {wrong}")
+    return torch.stack([objective.weights[name] * term for name, term in terms.items()]).sum()

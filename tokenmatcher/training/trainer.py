@@ -15,6 +15,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from tokenmatcher.contracts import EpochRecord, Modality
+from tokenmatcher.doors import returned
 from tokenmatcher.images.augment import Augmenter
 from tokenmatcher.images.batches import make_batches, plan_batches
 from tokenmatcher.images.sets import listing_of
@@ -99,7 +100,7 @@ class Trainer(Setup):
             record = EpochRecord(stage.place, epoch, stage.epochs)
             features = self._features(stage, epoch)
             record.lap("extract")
-            prepared = stage.prepare(epoch, features, record)
+            prepared = returned(stage.prepare, stage.prepare(epoch, features, record), Prepared, or_none=True)
             if prepared is None:
                 self._tell(record)
                 break

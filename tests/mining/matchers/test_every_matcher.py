@@ -9,8 +9,9 @@ from worlds import INFRARED, VISIBLE, WORLDS, world
 
 from tokenmatcher.contracts import NO_PARTNER, Modality, PseudoLabels
 from tokenmatcher.doors import MATCHERS, find_matcher
+from tokenmatcher.errors import UserError
 from tokenmatcher.mining.clusters import centroids
-from tokenmatcher.mining.matchers.base import Clusters, matched
+from tokenmatcher.mining.matchers.base import Clusters, ask, matched, nobody
 
 TOTAL = {"greedy", "hungarian", "sinkhorn"}
 ONE_TO_ONE = {"counts", "mutual"}
@@ -79,3 +80,17 @@ def test_the_clusters_say_how_alike_they_are():
     assert functional.normalize(clusters.centroids[VISIBLE], dim=1).numpy() == pytest.approx(
         clusters.centroids[VISIBLE].numpy(), abs=1e-6
     )
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        (lambda _: None, "'<lambda>' must return a ClusterMatch, not NoneType"),
+        (lambda _: (np.zeros(3), np.zeros(2)), "'<lambda>' must return a ClusterMatch, not tuple"),
+        (lambda _: nobody(4, 2), "4 partners of 3 visible clusters"),
+        (lambda _: nobody(3, 1), "1 partners of 2 infrared clusters"),
+    ],
+)
+def test_a_wrong_answer_is_blamed_on_the_matcher(answer, message):
+    with pytest.raises(UserError, match=rf"test_every_matcher\.py, line \d+: {message}"):
+        ask(answer, world(0, 3, 2))

@@ -29,7 +29,7 @@ from tokenmatcher.inspection.similarity import Similarities, drawn, similarities
 from tokenmatcher.inspection.subject import Subject, unit
 from tokenmatcher.methods.labelling import label_images
 from tokenmatcher.mining.clusters import centroids
-from tokenmatcher.mining.matchers.base import Clusters
+from tokenmatcher.mining.matchers.base import Clusters, ask
 from tokenmatcher.models.backbone import TokenViT
 
 FEW_QUERIES, FEW_GALLERY = 300, 1000  # training images that search each other where there is no test
@@ -187,7 +187,7 @@ def clustered(subject: Subject, found: Features) -> Clustered:
             threshold=getattr(mining, "match_threshold", 0.5),
             ranked=getattr(mining, "match_ranked", 20),
         )
-        match = find_matcher(str(matcher))(clusters)
+        match = ask(find_matcher(str(matcher)), clusters)
     note = (
         f"The training images, clustered and matched again with the weights of {model_name(subject)}: what another "
         "epoch would train on."

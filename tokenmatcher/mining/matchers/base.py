@@ -9,6 +9,8 @@ import numpy as np
 from torch import Tensor
 
 from tokenmatcher.contracts import NO_PARTNER, ClusterMatch, Modality, PseudoLabels
+from tokenmatcher.doors import place_of, returned
+from tokenmatcher.errors import UserError
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,6 +49,19 @@ class Clusters:
 
 Matcher = Callable[[Clusters], ClusterMatch]
 """Total, or saying -1 where a cluster has no partner; never failing, whatever the clusters are like."""
+
+
+def ask(matcher: Matcher, clusters: Clusters) -> ClusterMatch:
+    """What a matcher says of the clusters.
+
+    Raises:
+        UserError: no match, or not of these clusters; blames the matcher's file.
+    """
+    match: ClusterMatch = returned(matcher, matcher(clusters), ClusterMatch)
+    for m, partner in match.partner.items():
+        if len(partner) != (known := clusters.labels[m].num_clusters):
+            raise UserError(f"{place_of(matcher)}: {len(partner)} partners of {known} {m} clusters")
+    return match
 
 
 def nobody(visible: int, infrared: int) -> ClusterMatch:
