@@ -30,7 +30,7 @@ MAY_USE = {
     "people": {"people", "datasets", "images", "models"},
 }
 EVERYBODY = {"contracts", "errors", "presets", "recipe", "files", "version", "cli", "distributed", "machine",
-             "listeners", "schedules", "doors", "sizing"}  # fmt: skip
+             "listeners", "schedules", "blame", "doors", "sizing"}  # fmt: skip
 PURE = {"losses", "memory"}
 LONGEST = 400
 

@@ -15,8 +15,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
+from tokenmatcher.blame import blamed
 from tokenmatcher.datasets.base import Dataset
-from tokenmatcher.doors import blamed
 from tokenmatcher.errors import Interruption, SettingError, UserError, flag
 from tokenmatcher.recipe import Recipe
 

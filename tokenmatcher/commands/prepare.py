@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from tokenmatcher.blame import returned
 from tokenmatcher.cli import Parser, add_data_dir
 from tokenmatcher.datasets import find_dataset
 from tokenmatcher.datasets.summary import Summary
-from tokenmatcher.doors import returned
 
 
 def main(dataset: str, arguments: Sequence[str] | None = None) -> None:

@@ -9,12 +9,13 @@ from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
+from tokenmatcher.blame import place_of, returned
 from tokenmatcher.cli import bars
 from tokenmatcher.commands.config import start_of, write_config
 from tokenmatcher.contracts import Modality
 from tokenmatcher.datasets.base import Dataset, Training
 from tokenmatcher.distributed import Team, started_team
-from tokenmatcher.doors import find_listener, find_matcher, find_method, place_of, returned
+from tokenmatcher.doors import find_listener, find_matcher, find_method
 from tokenmatcher.errors import SettingError, UserError
 from tokenmatcher.evaluation.evaluate import Evaluator
 from tokenmatcher.files import only_one

@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from tokenmatcher.blame import place_of, returned
 from tokenmatcher.contracts import Modality
-from tokenmatcher.doors import place_of, returned
 from tokenmatcher.errors import UserError
 from tokenmatcher.images.batches import Batch
 from tokenmatcher.machine import Machine

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from tokenmatcher.blame import returned
 from tokenmatcher.contracts import EpochRecord, Modality
-from tokenmatcher.doors import returned
 from tokenmatcher.images.augment import Augmenter
 from tokenmatcher.images.batches import make_batches, plan_batches
 from tokenmatcher.images.sets import listing_of

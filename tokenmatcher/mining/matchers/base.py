@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from torch import Tensor
 
+from tokenmatcher.blame import place_of, returned
 from tokenmatcher.contracts import NO_PARTNER, ClusterMatch, Modality, PseudoLabels
-from tokenmatcher.doors import place_of, returned
 from tokenmatcher.errors import UserError
 
 
