@@ -15,7 +15,7 @@ class Flat(torch.nn.Module):
     """Stands for a network: the mean colour of a picture is its feature."""
 
     class config:
-        num_tokens, embed_dim = 1, 3
+        unit_views = False
 
     def forward(self, visible=None, infrared=None):
         images = visible if visible is not None else infrared
