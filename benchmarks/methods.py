@@ -28,7 +28,7 @@ from tokenmatcher.presets import PRESETS, preset
 from tokenmatcher.report.tables import table
 from tokenmatcher.training import checkpoint
 
-OURS, DEFAULT = "tokenmatcher", "greedy"
+OURS = "tokenmatcher"
 BEFORE_MATCHING = "tokenmatcher, before stage 2"
 HEAD = ("rank-1", "mAP", "indoor rank-1", "indoor mAP", "label ARI", "matches right", "matchable", "seconds")
 
@@ -48,12 +48,11 @@ class Run:
 
 def planned():
     """All runs of a seed; those that others go on from first."""
-    runs = [Run(BEFORE_MATCHING, ("--stages", "1", "camera"))]
-    for matcher in MATCHERS:
-        runs.append(
-            Run(f"{OURS}, {matcher}", ("--stages", "2", "--matcher", matcher), BEFORE_MATCHING),
-        )
-    return runs + [Run(method, ("--method", method)) for method in PRESETS if method != OURS]
+    return [
+        Run(BEFORE_MATCHING, ("--stages", "1", "camera")),
+        *(Run(f"{OURS}, {name}", ("--stages", "2", "--matcher", name), BEFORE_MATCHING) for name in MATCHERS),
+        *(Run(method, ("--method", method)) for method in PRESETS if method != OURS),
+    ]
 
 
 def folder(work, name, seed):
