@@ -48,7 +48,8 @@ def test_it_fits_120_columns_whatever_it_says():
     million = {"clusters": 100_000, "outliers": 999_999, "ari": -0.5, "nmi": 0.1}
     notes = ["word " * 60, "x" * 300]
     longest = record(
-        999, 1000, labels={"visible": million, "infrared": million}, losses={"total": 1.23456e-12}, images_per_second=99_999.0,
+        999, 1000,
+        labels={"visible": million, "infrared": million}, losses={"total": 1.23456e-12}, images_per_second=99_999.0,
         left=1e7, seconds={"train": 86_399}, notes=notes,
     )  # fmt: skip
     lines = [*head().split("\n"), *row(longest).split("\n")]
