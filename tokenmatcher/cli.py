@@ -87,6 +87,12 @@ class _Formatter(argparse.HelpFormatter):
         super().__init__(prog, max_help_position=34, width=118)
 
 
+def add_machine_flags(parser: argparse.ArgumentParser) -> None:
+    """Of every command that embeds pictures."""
+    parser.add_argument("--device", choices=("auto", "cuda", "cpu"), default="auto", help="(default %(default)s)")
+    parser.add_argument("--no-progress", action="store_true", help="no progress bars")
+
+
 def add_data_dir(group: argparse._ActionsContainer, dataset: Dataset, text: str) -> None:
     """`--data-dir`, but for a data set whose file says where its images are."""
     if dataset.in_one_file:

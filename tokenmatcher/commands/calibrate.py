@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from tokenmatcher.cli import Parser, count, seed
+from tokenmatcher.cli import Parser, add_machine_flags, count, seed
 from tokenmatcher.errors import SettingError
 
 
@@ -44,8 +44,7 @@ def parser() -> Parser:
     made.add_argument("--seed", type=seed, default=0, help="of what is drawn (default %(default)s)")
     made.add_argument("--output", "-o", type=Path, help="(default: CHECKPOINT with the ending .threshold.json)")
     made.add_argument("--store-dir", type=Path, help="decoded images (default: beside the data)")
-    made.add_argument("--device", choices=("auto", "cuda", "cpu"), default="auto", help="(default %(default)s)")
-    made.add_argument("--no-progress", action="store_true", help="no progress bars")
+    add_machine_flags(made)
     return made
 
 

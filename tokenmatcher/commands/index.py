@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from tokenmatcher.cli import Parser
+from tokenmatcher.cli import Parser, add_machine_flags
 
 
 def parser() -> Parser:
@@ -31,8 +31,7 @@ def parser() -> Parser:
         help="columns path (relative to DIR), camera, time, modality (default: names of folders say camera and time)",
     )
     made.add_argument("--prune", action="store_true", help="remove pictures from the index that are gone from DIR")
-    made.add_argument("--device", choices=("auto", "cuda", "cpu"), default="auto", help="(default %(default)s)")
-    made.add_argument("--no-progress", action="store_true", help="no progress bars")
+    add_machine_flags(made)
     return made
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
-from tokenmatcher.cli import Parser, count, seed
+from tokenmatcher.cli import Parser, add_machine_flags, count, seed
 from tokenmatcher.commands.config import WEIGHTS
 from tokenmatcher.commands.test import check_writable
 from tokenmatcher.errors import SettingError, UserError
@@ -50,8 +50,7 @@ def parser() -> Parser:
     )
     made.add_argument("--store-dir", type=Path, help="decoded images (default: beside the data)")
     made.add_argument("--seed", type=seed, default=0, help="of what is drawn (default %(default)s)")
-    made.add_argument("--device", choices=("auto", "cuda", "cpu"), default="auto", help="(default %(default)s)")
-    made.add_argument("--no-progress", action="store_true", help="no progress bars")
+    add_machine_flags(made)
     return made
 
 

@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from tokenmatcher.cli import Parser, add_data_dir, file
+from tokenmatcher.cli import Parser, add_data_dir, add_machine_flags, file
 from tokenmatcher.commands.config import WEIGHTS
 from tokenmatcher.datasets import find_dataset
 from tokenmatcher.datasets.base import Dataset
@@ -27,8 +27,7 @@ def parser_for(dataset: Dataset) -> Parser:
     add_data_dir(parser, dataset, "raw data set")
     parser.add_argument("--store-dir", type=Path, help="decoded test images (default: beside the data)")
     parser.add_argument("--json", type=Path, help="write the scores to this file as well, as fractions 0..1")
-    parser.add_argument("--device", choices=("auto", "cuda", "cpu"), default="auto", help="(default %(default)s)")
-    parser.add_argument("--no-progress", action="store_true", help="no progress bars")
+    add_machine_flags(parser)
     for name, option in dataset.options.items():
         parser.add_argument(
             flag(name),
