@@ -31,6 +31,7 @@ def index(given: argparse.Namespace) -> None:
         UserError: anything about flags or files that is not right.
     """
     modality, progress = Modality(given.modality), bars(given.no_progress)
+    model = TokenMatcher.from_checkpoint(given.checkpoint, device=given.device)
     found = scan(given.images, modality, given.table)
     for note in found.notes:
         print(f"note: {note}")
@@ -38,7 +39,6 @@ def index(given: argparse.Namespace) -> None:
         print(f"passed over: {UserError(f'{path}: {reason}')}")
     if not found.entries:
         raise SettingError("{images} {folder}: holds no {modality} picture", folder=given.images, modality=modality)
-    model = TokenMatcher.from_checkpoint(given.checkpoint, device=given.device)
     print(model.note)
     store = open_store(given.output, about(model, given.checkpoint))
     report = update(store, model, found, given.images, modality, prune=given.prune, progress=progress)
