@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import HealthCheck, settings
+from reports import FEW, made
+from runs import CAMERA, SMALL
 from scripts import call
 
 # How long an example takes says something of the machine, nothing of the code.
@@ -50,6 +54,27 @@ def sysu(tmp_path_factory):
         (data / stray).write_text("not an image")
     assert "22,258" in call("prepare_sysu.py", "--data-dir", data, fresh=True).stdout
     return data
+
+
+@pytest.fixture(scope="session")
+def trained(sysu, tmp_path_factory):
+    """A run of all stages."""
+    logs = tmp_path_factory.mktemp("logs") / "first"
+    call("train_sysu.py", "--data-dir", sysu, "--logs-dir", logs, *SMALL, *CAMERA)
+    return logs
+
+
+@pytest.fixture(scope="session")
+def page(trained, sysu, tmp_path_factory):
+    """Of that run beside a copy of itself, with its parts."""
+    folder = tmp_path_factory.mktemp("seite ü")
+    second = folder / "second"
+    shutil.copytree(trained, second)
+    before = {path: path.read_bytes() for path in trained.rglob("*") if path.is_file()}
+    path, parts = folder / "report.html", folder / "parts"
+    done = made(trained, second, "--data-dir", sysu, "-o", path, "--parts", parts, *FEW)
+    assert {path: path.read_bytes() for path in trained.rglob("*") if path.is_file()} == before
+    return SimpleNamespace(path=path, parts=parts, said=done.stdout)
 
 
 def pytest_collection_modifyitems(items):

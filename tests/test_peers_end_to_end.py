@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from reports import FEW, SECTIONS, made, sections_of
 from runs import SMALL, entries, refused
 from scripts import call
 from test_end_to_end import killed, regdb, same_weights  # noqa: F401  regdb is a fixture
@@ -53,6 +54,14 @@ def test_the_log_and_the_test_agree(trained, sysu, tmp_path):
         assert {"adca": "accepted", "pgm": "rounds"}[method] in line["match"]
     config = json.loads((logs / "config.json").read_text())
     assert config["run"]["method"] == method and config["model"]["unit_views"] is True
+
+
+def test_their_reports(trained, sysu, tmp_path):
+    method, logs = trained
+    path = tmp_path / "report.html"
+    made(logs, "--data-dir", sysu, "-o", path, *FEW)
+    text = path.read_text(encoding="utf-8")
+    assert sections_of(text) == SECTIONS and method in text
 
 
 @pytest.mark.parametrize("received", [signal.SIGTERM, signal.SIGKILL])

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 from models.test_two_branch import authors_layout, scrambled
+from reports import shown_without_tokens
 from runs import SMALL, entries, refused
 from scripts import call
 from test_end_to_end import killed, regdb, same_weights  # noqa: F401  regdb is a fixture
@@ -28,6 +29,10 @@ def trained(sysu, tmp_path_factory):
     assert 'departs from the published code (docs/methods.md, "SDCL")' in done.stdout
     assert "differs from the paper's recipe in: " in done.stdout
     return logs
+
+
+def test_its_report(trained, sysu, tmp_path):
+    assert "sdcl" in shown_without_tokens(trained, sysu, tmp_path / "report.html")
 
 
 def test_the_log_and_the_test_agree(trained, sysu, tmp_path):

@@ -219,7 +219,8 @@ def _starting_network(given: argparse.Namespace, kind: type[Method], recipe: Rec
         ), "starts from random weights: clusters usually collapse, see docs/troubleshooting.md"
     if not Path(path).exists():
         raise SettingError(
-            "{pretrained_path} {path}: no such file; README.md says where to get it ('none' for random weights)",
+            "{pretrained_path} {path}: no such file; pretrained/README.md tells where it comes from "
+            "('none' for random weights)",
             path=path,
         )
     network, report = build_model(load_file(path), source=str(path), config=recipe.model)

@@ -26,6 +26,7 @@ from tokenmatcher.methods.facts import match_examples, match_facts
 from tokenmatcher.methods.labelling import label_modalities
 from tokenmatcher.methods.targets import ContrastTargets
 from tokenmatcher.mining.matchers.base import Clusters, Matcher, ask
+from tokenmatcher.models.networks import NETWORKS
 from tokenmatcher.presets.dual import DualRecipe
 from tokenmatcher.schedules import rate_of
 
@@ -114,7 +115,7 @@ class DualMethod(Method):
             features,
             targets.labels,
             targets.centroids,
-            self.recipe.model.num_tokens if self.recipe.model.network == "token_vit" else 1,
+            NETWORKS[self.recipe.model.network].parts_of(self.recipe.model),
             capacity=config.match_capacity,
             threshold=config.match_threshold,
             ranked=config.match_ranked,

@@ -62,7 +62,11 @@ class TokenViT(Network):
         if config.num_tokens < 1:
             raise ValueError(f"needs at least one class token, got {config.num_tokens}")
         self.vit = two_stem_vit(config, config.num_tokens)
-        self.finish(config.num_tokens, config.embed_dim)
+        self.finish(config.embed_dim)
+
+    @classmethod
+    def parts_of(cls, config: ModelConfig) -> int:
+        return config.num_tokens
 
     @property
     def description(self) -> str:

@@ -81,11 +81,11 @@ class Network(nn.Module, ABC):
         super().__init__()
         self.config = config
 
-    def finish(self, parts: int, part_width: int) -> None:
+    def finish(self, part_width: int) -> None:
         """Add the necks, and find the modules with stochastic depth: every pass needs them."""
-        self.parts, self.part_width = parts, part_width
+        self.parts, self.part_width = self.parts_of(self.config), part_width
         self.depth_modules = [module for module in self.modules() if isinstance(module, StochasticDepth)]
-        self.necks = nn.ModuleList(GroupedBatchNorm(part_width, self.config.bn_groups) for _ in range(parts))
+        self.necks = nn.ModuleList(GroupedBatchNorm(part_width, self.config.bn_groups) for _ in range(self.parts))
         for neck in self.necks:
             neck.bias.requires_grad_(False)
 
@@ -93,6 +93,11 @@ class Network(nn.Module, ABC):
     def width(self) -> int:
         """T*D, of a feature."""
         return self.parts * self.part_width
+
+    @classmethod
+    @abstractmethod
+    def parts_of(cls, config: ModelConfig) -> int:
+        """T, of a network so configured."""
 
     @property
     @abstractmethod

@@ -83,8 +83,12 @@ class TwoStemResNet(Network):
             _layer(getattr(trunk, name), NON_LOCAL.get(name, 0) if config.non_local else 0, groups) for name in LAYERS
         )
         self.recompute = False
-        self.finish(1, trunk.fc.in_features)
+        self.finish(trunk.fc.in_features)
         nn.init.normal_(self.necks[0].get_parameter("weight"), 1.0, NECK_STD)
+
+    @classmethod
+    def parts_of(cls, config: ModelConfig) -> int:
+        return 1
 
     @property
     def description(self) -> str:

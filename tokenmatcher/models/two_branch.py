@@ -39,7 +39,11 @@ class TwoBranchViT(Network):
         super().__init__(config)
         self.vit = two_stem_vit(config, 1)  # its last block and its norm are the deep branch's
         self.shallow_block, self.shallow_norm = deepcopy(self.vit.blocks[-1]), deepcopy(self.vit.norm)
-        self.finish(2, config.embed_dim)
+        self.finish(config.embed_dim)
+
+    @classmethod
+    def parts_of(cls, config: ModelConfig) -> int:
+        return 2
 
     @property
     def description(self) -> str:
