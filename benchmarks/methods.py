@@ -5,7 +5,8 @@
 Every method trains from the same start, with the same network, batch and number of steps in the stages that all have;
 TokenMatcher's camera stage is its own. TokenMatcher with each matcher: stage 2 alone, from one stage 1 and camera stage
 a seed. The people and the test are the demo's. Runs are made in --jobs processes, each on one thread, so that their
-seconds can be compared with each other only. What was interrupted goes on: give the same command again.
+seconds can be compared with each other only. What was interrupted goes on: give the same command again; seeds that the
+result file has are not run anew while the recipes are the same.
 """
 
 import json
@@ -47,11 +48,11 @@ class Run:
 
 
 def planned():
-    """All runs of a seed; those that others go on from first."""
+    """All runs of a seed; what others go on from comes first, and they last, so that nobody waits for it."""
     return [
-        Run(BEFORE_MATCHING, ("--stages", "1", "camera")),
-        *(Run(f"{OURS}, {name}", ("--stages", "2", "--matcher", name), BEFORE_MATCHING) for name in MATCHERS),
+        Run(BEFORE_MATCHING, ("--stages", "1,camera")),
         *(Run(method, ("--method", method)) for method in PRESETS if method != OURS),
+        *(Run(f"{OURS}, {name}", ("--stages", "2", "--matcher", name), BEFORE_MATCHING) for name in MATCHERS),
     ]
 
 
@@ -59,8 +60,8 @@ def folder(work, name, seed):
     return work / f"{name.replace(', ', '-').replace(' ', '_')}_seed{seed}"
 
 
-def train(work, data, planned_run, seed):
-    """Train one run to its end, from where an interruption left it.
+def train(work, data, planned_run, seed, before, flags):
+    """Train one run to its end, from where an interruption left it, once that `before` it has ended.
 
     Raises:
         UserError: it failed; its folder has what it said.
@@ -68,12 +69,13 @@ def train(work, data, planned_run, seed):
     logs = folder(work, planned_run.name, seed)
     if (logs / "done").is_file():
         return
-    begun = any(logs.glob("stage*/*.pt"))
     resume = "auto"
-    if planned_run.after and not begun:
+    if before is not None:
+        before.result()
+    if planned_run.after and not any(logs.glob("stage*/*.pt")):
         resume = str(last_checkpoint(folder(work, planned_run.after, seed)))
     words = ["--preset", "demo", "--data-dir", data, "--logs-dir", logs, "--seed", seed, "--device", "cpu"]
-    words += ["--no-progress", "--resume", resume, *planned_run.flags]
+    words += ["--no-progress", "--resume", resume, *planned_run.flags, *flags.split()]
     logs.mkdir(parents=True, exist_ok=True)
     with (logs / "said.txt").open("a") as said:
         status = subprocess.run(
@@ -85,6 +87,14 @@ def train(work, data, planned_run, seed):
     if status:
         raise UserError(f"{planned_run.name}, seed {seed}: exit status {status}; see {logs / 'said.txt'}")
     (logs / "done").touch()
+
+
+def kept(out, recipes):
+    """Seeds that the result file has, if it was made with the same recipes."""
+    if not out.is_file():
+        return {}
+    result = json.loads(out.read_text())
+    return result["seeds"] if result["recipes"] == json.loads(json.dumps(recipes)) else {}
 
 
 def last_checkpoint(logs):
@@ -120,33 +130,40 @@ def cells(runs):
     return [*scores, *shares, f"{np.mean([found['seconds'] for found in runs]):.0f}"]
 
 
+def seed_of_runs(seed, given, data):
+    """What every run of a seed came to, by its name; begun in the order of `planned`."""
+    runs = planned()
+    with ThreadPoolExecutor(given.jobs) as pool:
+        begun = {}
+        for one in runs:
+            begun[one.name] = pool.submit(train, given.work, data, one, seed, begun.get(one.after), given.flags)
+        for future in begun.values():
+            future.result()
+    found = {one.name: measured(folder(given.work, one.name, seed)) for one in runs}
+    before = found.pop(BEFORE_MATCHING)["seconds"]
+    for name, one in found.items():
+        if name.startswith(OURS):
+            one["seconds"] += before
+    return found
+
+
 def main():
     parser = benchmark_parser("methods", "The methods and the matchers beside each other on rendered people.")
     parser.add_argument("--work", type=Path, default=Path("logs/benchmark_methods"), help="(default %(default)s)")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3], help="(default 1 2 3)")
     parser.add_argument("--jobs", type=int, default=2, help="runs at a time (default %(default)s)")
+    parser.add_argument("--flags", default="", help="more flags of every run, for trials; in one word")
     given = parser.parse_args()
     data = Path("data/demo")
-    draw_people(data, "tuned on")
-    runs = planned()
-    # TokenMatcher's stage 1 with camera stage first: others go on from it.
-    for kind in (False, True):
-        batch = [(one, seed) for seed in given.seeds for one in runs if bool(one.after) is kind]
-        with ThreadPoolExecutor(given.jobs) as pool:
-            list(pool.map(lambda asked: train(given.work, data, *asked), batch))
-    result = {
-        one.name: {seed: measured(folder(given.work, one.name, seed)) for seed in given.seeds}
-        for one in runs
-        if one.name != BEFORE_MATCHING
-    }
-    before = {seed: measured(folder(given.work, BEFORE_MATCHING, seed))["seconds"] for seed in given.seeds}
-    for name, found in result.items():
-        if name.startswith(OURS):
-            for seed, one in found.items():
-                one["seconds"] += before[seed]
-    print(table(["", *HEAD], [[name, *cells(list(found.values()))] for name, found in result.items()]))
     recipes = {method: preset("sysu", "demo", method).to_dict() for method in PRESETS}
-    write_result(given.out, "methods", {"recipes": recipes, "runs": result})
+    seeds = kept(given.out, recipes)
+    draw_people(data, "tuned on")
+    for seed in given.seeds:
+        if str(seed) not in seeds:
+            seeds[str(seed)] = seed_of_runs(seed, given, data)
+            write_result(given.out, "methods", {"recipes": recipes, "seeds": seeds})
+    names = [one.name for one in planned() if one.name != BEFORE_MATCHING]
+    print(table(["", *HEAD], [[name, *cells([found[name] for found in seeds.values()])] for name in names]))
 
 
 if __name__ == "__main__":

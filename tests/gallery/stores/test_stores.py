@@ -1,5 +1,7 @@
 """Every store held to a search by NumPy over a list."""
 
+import re
+
 import numpy as np
 import pytest
 import qdrant_client
@@ -159,29 +161,31 @@ def test_a_folder_is_opened_again(tmp_path):
 
 
 def test_lists_find_what_comparing_with_all_finds(tmp_path, monkeypatch):
-    """People with many pictures, whom lists keep together; and what is added and removed after the lists were made."""
-    monkeypatch.setattr(lance, "LISTED", 1_000)
-    random = np.random.default_rng(0)
-    people = random.standard_normal((40, WIDTH)).repeat(50, axis=0)
+    """Of people with many pictures, whom lists keep together; and what is added and removed after the lists were made."""
+    monkeypatch.setattr(lance, "PROBES", 4)
+    random, width = np.random.default_rng(0), 64
+    people = random.standard_normal((500, width)).repeat(50, axis=0)
     features = (people + 0.1 * random.standard_normal(people.shape)).astype(np.float32)
     features /= np.linalg.norm(features, axis=1, keepdims=True)
-    entries = [Entry(f"/{number}.jpg", Modality.VISIBLE, str(number % 5), None, 1, 1) for number in range(2_000)]
-    store = open_store(str(tmp_path / "index"), ABOUT)
-    store.add(entries[:1_500], features[:1_500])
+    entries = [Entry(f"/{number}.jpg", Modality.VISIBLE, str(number % 5), None, 1, 1) for number in range(25_000)]
+    store = open_store(str(tmp_path / "index"), About("digest", width, "/models/last.pt"))
+    store.add(entries[:24_000], features[:24_000])
     assert not store.table.list_indices()
     store.optimise()
     assert len(store.table.list_indices()) == 1
-    store.add(entries[1_500:], features[1_500:])
+    store.add(entries[24_000:], features[24_000:])
     store.remove([entry.path for entry in entries[:100]])
     store.optimise()
+    asked = store.table.search(features[0]).distance_type("dot").nprobes(2).limit(10).select(["path"])
+    ranked = re.search(r"partitions_ranked=(\d+)", asked.analyze_plan())
+    assert ranked is not None and int(ranked[1]) > 3, "LanceDB joined the lists"
     for where in (Filter(), Filter(cameras=("2", "3"))):
-        found = store.search(features[::97], 10, where)
+        found = store.search(features[101::2503], 10, where)
         shares = []
-        for query, hits in zip(features[::97], found, strict=True):
+        for query, hits in zip(features[101::2503], found, strict=True):
             true = {entry for _, entry in brute_force(entries[100:], features[100:], query, 10, where)}
             shares.append(len(true & {hit.entry for hit in hits}) / 10)
-        # 32 of 38 lists are read: nearly all.
-        assert np.mean(shares) > 0.99
+        assert np.mean(shares) > 0.9, shares
 
 
 @pytest.mark.parametrize("kind", KINDS)

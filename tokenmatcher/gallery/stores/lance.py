@@ -1,13 +1,16 @@
 """LanceDB, embedded: an index is a folder.
 
 Two tables, `pictures` and, in one row, `about`. Every change is a new version of a table, so a killed process leaves
-what it had added, whole. Few entries are compared one by one. From `LISTED` on an inverted file (IVF_FLAT) is read:
-entries in lists by their nearest centre, and of a query the lists of the nearest `PROBES` centres.
+what it had added, whole.
+
+Few entries are compared one by one. From `LISTED` on an inverted file of short codes is read (IVF_RQ: RaBitQ, Gao and
+Long, SIGMOD 2024): entries in lists by their nearest centre, of a query the lists of the nearest `PROBES` centres, and
+of the best by code the whole features. LanceDB chooses the number of lists, some 4,096 entries each; its `optimize`
+joins smaller ones.
 """
 
 from __future__ import annotations
 
-import math
 import os
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -23,7 +26,7 @@ os.environ.setdefault("LANCEDB_LOG", "error")  # read when LanceDB is imported; 
 import lancedb
 import numpy as np
 import pyarrow as pa
-from lancedb.index import IvfFlat
+from lancedb.index import IvfRq
 
 from tokenmatcher.contracts import Modality
 from tokenmatcher.errors import UserError
@@ -33,8 +36,9 @@ from tokenmatcher.gallery.stores.base import Store, check_about, check_same_mode
 
 PICTURES, ABOUT, VECTOR, DISTANCE = "pictures", "about", "vector", "_distance"
 LISTED = 20_000  # entries from which on lists are faster than comparing with all
-PROBES = 32  # of sqrt(N) lists; benchmarks/gallery.py measures what others find
-SAMPLES, ROUNDS = 64, 10  # entries a list and iterations that its centre is learnt from
+PROBES = 32  # benchmarks/gallery.py measures what others find
+REFINED = 20  # times the asked for hits, which short codes find and whole features put in order
+ROUNDS = 10  # iterations that the lists' centres are learnt in
 GROWN = 2.0  # times the entries that lists were made for, after which they are made anew
 LISTS_FOR = "lists_for"  # column of `about`: how many entries the lists were made for
 TRIES = 5  # to read
@@ -125,7 +129,8 @@ class LanceStore(Store):
 
     def _hits(self, query: np.ndarray, count: int, condition: str) -> list[Hit]:
         asked: Any = self.table.search(query.astype(np.float32), vector_column_name=VECTOR)
-        asked = asked.distance_type("dot").nprobes(PROBES).limit(count).select([*COLUMNS, DISTANCE])
+        asked = asked.distance_type("dot").nprobes(PROBES).refine_factor(REFINED)
+        asked = asked.limit(count).select([*COLUMNS, DISTANCE])
         if condition:
             asked = asked.where(condition, prefilter=True)
         return ordered([_hit(row) for row in asked.to_list()])
@@ -166,10 +171,9 @@ class LanceStore(Store):
         total = self.table.count_rows()
         if total < LISTED or total < GROWN * self.facts.search().limit(1).to_list()[0][LISTS_FOR]:
             return
-        lists = math.isqrt(total)
         if progress:
             print(f"lists for {total:,} pictures are made, which takes a while", flush=True)
-        config = IvfFlat(distance_type="dot", num_partitions=lists, max_iterations=ROUNDS, sample_rate=SAMPLES)
+        config = IvfRq(distance_type="dot", max_iterations=ROUNDS)
         self.table.create_index(VECTOR, config=config, replace=True)
         self.facts.update(values={LISTS_FOR: total})
         self._tidy()
