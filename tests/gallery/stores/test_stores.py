@@ -160,10 +160,11 @@ def test_a_folder_is_opened_again(tmp_path):
     assert [len(hits) for hits in second.search(features, 9, Filter())] == [4] * 5
 
 
-def test_lists_find_what_comparing_with_all_finds(tmp_path, monkeypatch):
+@pytest.mark.parametrize("width", [64, 12])  # codes, and whole features
+def test_lists_find_what_comparing_with_all_finds(tmp_path, monkeypatch, width):
     """Of people with many pictures, whom lists keep together; and what is added and removed after the lists were made."""
     monkeypatch.setattr(lance, "PROBES", 4)
-    random, width = np.random.default_rng(0), 64
+    random = np.random.default_rng(0)
     people = random.standard_normal((500, width)).repeat(50, axis=0)
     features = (people + 0.1 * random.standard_normal(people.shape)).astype(np.float32)
     features /= np.linalg.norm(features, axis=1, keepdims=True)

@@ -26,7 +26,7 @@ os.environ.setdefault("LANCEDB_LOG", "error")  # read when LanceDB is imported; 
 import lancedb
 import numpy as np
 import pyarrow as pa
-from lancedb.index import IvfRq
+from lancedb.index import IvfFlat, IvfRq
 
 from tokenmatcher.contracts import Modality
 from tokenmatcher.errors import UserError
@@ -173,7 +173,8 @@ class LanceStore(Store):
             return
         if progress:
             print(f"lists for {total:,} pictures are made, which takes a while", flush=True)
-        config = IvfRq(distance_type="dot", max_iterations=ROUNDS)
+        kind = IvfFlat if self.about.width % 8 else IvfRq  # codes are whole bytes
+        config = kind(distance_type="dot", max_iterations=ROUNDS)
         self.table.create_index(VECTOR, config=config, replace=True)
         self.facts.update(values={LISTS_FOR: total})
         self._tidy()
