@@ -162,7 +162,7 @@ def test_a_folder_is_opened_again(tmp_path):
 
 @pytest.mark.parametrize("width", [64, 12])  # codes, and whole features
 def test_lists_find_what_comparing_with_all_finds(tmp_path, monkeypatch, width):
-    """Of people with many pictures, whom lists keep together; and what is added and removed after the lists were made."""
+    """Of people with many pictures, whom lists keep together; also what came and went after the lists were made."""
     monkeypatch.setattr(lance, "PROBES", 4)
     random = np.random.default_rng(0)
     people = random.standard_normal((500, width)).repeat(50, axis=0)
