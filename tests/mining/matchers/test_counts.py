@@ -81,3 +81,11 @@ def test_both_ends_are_noted(threshold, word):
     clusters = world(0, 4, 4, kind="random" if threshold else "crowded")
     noted = match(Clusters(clusters.features, clusters.labels, clusters.centroids, 4, 2, threshold=threshold)).notes
     assert len(noted) == 1 and word in noted[0]
+
+
+def test_pairs_that_all_have_an_outlier_in_them_are_noted():
+    features = {VISIBLE: torch.eye(4)[[0, 1, 2]], INFRARED: torch.eye(4)[[2, 3, 3]]}
+    labels = {VISIBLE: PseudoLabels(np.array([0, 1, -1])), INFRARED: PseudoLabels(np.array([0, 1, 1]))}
+    found = match(Clusters(features, labels, features, 1, capacity=2))
+    assert (found.facts["alike"], found.facts["accepted"]) == (1, 0)
+    assert found.notes == ("every pair as similar as 0.5 has an outlier in it: no cluster is matched",)

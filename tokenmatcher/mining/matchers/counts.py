@@ -94,13 +94,15 @@ def match(clusters: Clusters) -> ClusterMatch:
     return ClusterMatch(
         partner,
         facts={"alike": kept, "alike_share": share, "accepted": len(pairs)},
-        notes=_notes(share, clusters.threshold),
+        notes=_notes(share, len(pairs), clusters.threshold),
     )
 
 
-def _notes(share: float, threshold: float) -> tuple[str, ...]:
+def _notes(share: float, accepted: int, threshold: float) -> tuple[str, ...]:
     if share == 0:
         return (f"no visible and infrared image are as similar as {threshold}: no cluster is matched",)
+    if accepted == 0:
+        return (f"every pair as similar as {threshold} has an outlier in it: no cluster is matched",)
     if share > 0.5:
         return (f"{share:.0%} of all visible-infrared pairs are as similar as {threshold}: counts are mostly sizes",)
     return ()
