@@ -7,10 +7,10 @@ import torch
 from small import SMALL
 
 from tokenmatcher.commands.config import PRETRAINED
-from tokenmatcher.errors import SettingError, UserError
+from tokenmatcher.errors import SettingError, UserError, flag
 from tokenmatcher.models.networks import NETWORKS, build_network
 from tokenmatcher.models.vit_start import to_pretrained_layout
-from tokenmatcher.models.weights import LAYOUTS, build_model
+from tokenmatcher.models.weights import LAYOUTS, TRAINING_ONLY, build_model
 from tokenmatcher.recipe import ModelConfig, Recipe
 from tokenmatcher.training.checkpoint import RunFolder
 
@@ -93,6 +93,49 @@ class _Absent:
 
     def shape(self, key, dims):
         return (1,) * dims
+
+
+@pytest.mark.parametrize("kind", NETWORKS)
+def test_a_network_says_what_it_reads(kind):
+    asked = set()
+
+    class Watched(ModelConfig):
+        def __getattribute__(self, name):
+            asked.add(name)
+            return super().__getattribute__(name)
+
+    network = NETWORKS[kind](Watched(**vars(config_of(kind))))
+    network(torch.zeros(2, 3, 32, 16))
+    read = asked & {leaf.name for leaf in fields(ModelConfig)}
+    assert read - {*TRAINING_ONLY} | {"network"} == {*network.reads}
+
+
+@pytest.mark.parametrize(
+    ("network", "change"),
+    [
+        ("token_vit", {"non_local": True, "unit_views": True, "layers": (1, 1, 1, 1)}),
+        ("resnet", {"num_tokens": 6, "embed_dim": 8, "unit_views": True}),
+    ],
+)
+def test_a_start_may_differ_in_what_its_network_does_not_read(tmp_path, network, change):
+    """As ADCA's from PGM's: non-local blocks are no matter of a ViT."""
+    recipe = replace(Recipe(), model=config_of(network))
+    RunFolder(tmp_path, "any", "sysu", None, recipe).save(tmp_path / "last.pt", build_network(recipe.model), "a note")
+    content, asked = torch.load(tmp_path / "last.pt", weights_only=True), replace(recipe.model, **change)
+    assert build_model(content, source="last.pt", config=asked)[0].config == asked
+
+
+@pytest.mark.parametrize("kind", NETWORKS)
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory: ...")])
+def test_no_memory_for_it_is_told_with_its_sizes(monkeypatch, kind, error):
+    def none(self, config):
+        raise error
+
+    monkeypatch.setattr(NETWORKS[kind], "__init__", none)
+    with pytest.raises(SettingError) as caught:
+        build_network(config_of(kind))
+    size = "--layers (1, 1, 1, 1), --width-per-group 4" if kind == "resnet" else "--embed-dim 16, --depth 1"
+    assert size in caught.value.worded(flag) and "no memory" in str(caught.value)
 
 
 def test_another_networks_file_is_refused(tmp_path):

@@ -11,6 +11,7 @@ width in pixels.
 from __future__ import annotations
 
 from functools import partial
+from typing import ClassVar
 
 import torch
 from timm.models import VisionTransformer, checkpoint_seq
@@ -21,6 +22,7 @@ from tokenmatcher.models.source import Source, numbered
 from tokenmatcher.models.stem import ConvStem
 from tokenmatcher.recipe import ModelConfig
 
+VIT_READS = ("patch_size", "stem_channels", "embed_dim", "depth", "num_heads", "mlp_ratio")
 TOKEN_STD = 0.02  # of fresh class tokens and position embeddings, as in ViT
 
 
@@ -56,6 +58,8 @@ class TokenViT(Network):
     Raises:
         ValueError: no class token, or sizes that `ConvStem` refuses.
     """
+
+    reads: ClassVar[tuple[str, ...]] = (*Network.reads, *VIT_READS, "num_tokens")
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__(config)

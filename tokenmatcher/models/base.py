@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -70,12 +70,15 @@ class Network(nn.Module, ABC):
     A subclass makes its layers, then calls `finish`. The necks' biases are kept at 0 (`requires_grad` is off).
 
     Attributes:
+        reads: names of the numbers that its weights depend on; a configuration holds those of all networks.
         config: its numbers.
         parts: T, of a feature; 1 where it is not cut.
         part_width: D.
         necks: T batch norms, each over a part.
         depth_modules: those with stochastic depth, in the order of `forward`'s depth_draws.
     """
+
+    reads: ClassVar[tuple[str, ...]] = ("network", "height", "width")
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()

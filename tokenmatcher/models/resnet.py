@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from contextlib import nullcontext
 from functools import partial
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -65,6 +66,8 @@ class TwoStemResNet(Network):
     Fresh weights follow PyTorch's global generator: convolutions Kaiming (fan-out), norms 1 and 0, the neck's weight
     normal around 1.
     """
+
+    reads: ClassVar[tuple[str, ...]] = (*Network.reads, "layers", "width_per_group", "non_local")
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__(config)

@@ -15,12 +15,13 @@ Legend: B images, N patches, D token width, L blocks.
 from __future__ import annotations
 
 from copy import deepcopy
+from typing import ClassVar
 
 import torch
 from timm.models import checkpoint_seq
 from torch import Tensor, nn
 
-from tokenmatcher.models.backbone import two_stem_vit, vit_sizes, with_class_tokens
+from tokenmatcher.models.backbone import VIT_READS, two_stem_vit, vit_sizes, with_class_tokens
 from tokenmatcher.models.base import Network
 from tokenmatcher.models.source import Source, numbered
 from tokenmatcher.recipe import ModelConfig
@@ -34,6 +35,8 @@ class TwoBranchViT(Network):
     Raises:
         ValueError: sizes that `ConvStem` refuses.
     """
+
+    reads: ClassVar[tuple[str, ...]] = (*Network.reads, *VIT_READS)
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__(config)

@@ -91,7 +91,7 @@ def build_model(
         source: what error messages call the file.
         config: the network. Default: the file's own for our checkpoints; read from the shapes, at 384x128 pixels,
             for the authors'; the paper's for a self-supervised start. Of our checkpoints' and the authors' networks
-            it can change only `TRAINING_ONLY`.
+            it can change only what their weights do not depend on (`Network.reads`).
         generator: draws the class tokens' position embeddings that a self-supervised start lacks. Default:
             PyTorch's global one, which is otherwise left as it was.
 
@@ -132,9 +132,9 @@ def _from_own(content: Mapping[Any, Any], name: str, config: ModelConfig | None)
         own = network_config(content["recipe"])
     except UserError as error:
         raise UserError(f"{name}: {error}") from None
-    for key, value in vars(own).items():
-        if config and key not in TRAINING_ONLY and getattr(config, key) != value:
-            raise UserError(f"{name}: its network has {key} {value}, asked for was {getattr(config, key)}")
+    for key in NETWORKS[own.network].reads:
+        if config and (asked := getattr(config, key)) != (value := getattr(own, key)):
+            raise UserError(f"{name}: its network has {key} {value}, asked for was {asked}")
     source = Source(name, content["model"])
     for field, (claimed, held) in NETWORKS[own.network].sizes(own, source).items():
         if claimed != held:
