@@ -1,6 +1,7 @@
 import argparse
 import ast
 import inspect
+import re
 import signal
 import subprocess
 import sys
@@ -14,13 +15,14 @@ from scripts import ROOT
 from tokenmatcher import cli
 from tokenmatcher.commands import config, test, testing, train, training
 from tokenmatcher.datasets import find_dataset
+from tokenmatcher.doors import METHODS, find_method
 from tokenmatcher.errors import UserError, flag
 from tokenmatcher.models.backbone import TokenViT
-from tokenmatcher.presets import TOKENMATCHER, preset
+from tokenmatcher.presets import PRESETS, TOKENMATCHER, preset
 
 
 def training_parser(dataset="sysu"):
-    return train.parser_for(find_dataset(dataset), TOKENMATCHER, "tokenmatcher")
+    return train.parser_for(find_dataset(dataset), TOKENMATCHER, "tokenmatcher", "greedy")
 
 
 def parse(*words, dataset="sysu"):
@@ -38,6 +40,53 @@ def test_every_field_of_the_preset_is_a_flag():
     for topic in fields(recipe):
         for leaf in fields(getattr(recipe, topic.name)):
             assert flag(leaf.name) in text
+
+
+@cache
+def help_of(method):
+    """By name of the flag; RegDB's where both data sets have it."""
+    parsers = [
+        train.parser_for(find_dataset(dataset), PRESETS[method], method, METHODS[method].matcher)
+        for dataset in ("sysu", "regdb")
+    ]
+    return {action.dest: action.help for parser in parsers for action in parser._actions}
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_help_says_default_and_source_of_every_number(method):
+    recipe = preset("sysu", "paper", method)
+    for topic in fields(recipe):
+        for leaf in fields(getattr(recipe, topic.name)):
+            text = help_of(method)[leaf.name]
+            assert re.search(r" \[[PCD][^]]*\] \(default [^)]+\)$", text), text
+            assert "SYSU" not in leaf.metadata["help"] and "RegDB" not in leaf.metadata["help"], "help has these"
+            assert method == "tokenmatcher" or "[P]" not in text, "no paper was at hand"
+
+
+@pytest.mark.parametrize(
+    ("method", "name", "said"),
+    [
+        ("tokenmatcher", "eps", "0..1; SYSU-MM01 0.6, RegDB 0.2 [P] (default 0.2, demo 0.5)"),
+        ("sdcl", "eps", "0..1; SYSU-MM01 0.6, RegDB 0.3 [C] (default 0.3, demo 0.5)"),
+        ("pgm", "epochs", "stage 2; SYSU-MM01 50 50, RegDB 30 30 [C] (default 30 30, demo 3 12)"),
+        ("adca", "epochs", "stage 2 [C] (default 50 50, demo 3 12)"),
+        ("adca", "lr", "at the start [C] (default 0.00035 0.00035, demo 0.0003 0.0004)"),
+        ("sdcl", "jitter_everywhere", " [C] (default yes)"),
+        ("adca", "resize", "training images [C] (default bicubic)"),
+        ("tokenmatcher", "batch_size", "half of them plain, half their channel twins [P] (default 128, demo 64)"),
+        ("sdcl", "batch_size", "as many visible ones, each with its channel twin [C] (default 128, demo 64)"),
+        ("sdcl", "matcher", "method sdcl takes none"),
+        ("pgm", "matcher", "or a Python file (default hungarian)"),
+    ],
+)
+def test_help_has_the_methods_own_numbers(method, name, said):
+    assert help_of(method)[name].endswith(said)
+
+
+def test_help_knows_the_methods_matchers():
+    assert {name: find_method(name).default_matcher for name in METHODS} == {
+        name: known.matcher for name, known in METHODS.items()
+    }
 
 
 def test_flags_change_the_recipe_and_nothing_else():

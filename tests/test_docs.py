@@ -11,6 +11,7 @@ from scripts import ROOT
 from tokenmatcher.commands import test as testing
 from tokenmatcher.commands import train as training
 from tokenmatcher.datasets import find_dataset
+from tokenmatcher.doors import METHODS
 from tokenmatcher.people.__main__ import _parser as people
 from tokenmatcher.presets import PRESETS
 
@@ -52,7 +53,8 @@ def known_flags():
     parsers = [people(), *(import_module(f"tokenmatcher.commands.{name}").parser() for name in SMALLER)]
     for name in ("sysu", "regdb", "llcm"):
         dataset = find_dataset(name)
-        parsers += [testing.parser_for(dataset), *(training.parser_for(dataset, PRESETS[m], m) for m in PRESETS)]
+        parsers += [testing.parser_for(dataset)]
+        parsers += [training.parser_for(dataset, PRESETS[m], m, METHODS[m].matcher) for m in PRESETS]
     found = set()
     while parsers:
         for action in parsers.pop()._actions:

@@ -10,6 +10,7 @@ from scripts import call
 from test_end_to_end import CAMERA, SMALL, entries, refused
 
 from tokenmatcher.cli import run
+from tokenmatcher.commands import train
 from tokenmatcher.datasets import find_dataset
 from tokenmatcher.doors import find_listener, find_matcher, find_method
 from tokenmatcher.errors import SettingError, UserError, flag
@@ -257,3 +258,6 @@ def test_unknown_names_say_what_there_is():
         find_method("sdlc")
     with pytest.raises(SettingError, match=r"matcher gredy: there is no such matcher; there are greedy"):
         find_matcher("gredy")
+    for kind in ("method", "matcher"):
+        with pytest.raises(SettingError, match=f"{kind} '': there is no such {kind}"):
+            train.main("sysu", [f"--{kind}", "", "--data-dir", "nowhere"])

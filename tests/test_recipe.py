@@ -54,6 +54,11 @@ def test_impossible_numbers_are_named(values, name):
         ({"votes": 5}, "--votes must lie in 1..num-tokens, got 5"),
         ({"temperature": 0.0}, "--temperature must be positive, got 0.0"),
         ({"height": 100}, "--height must be a multiple of --patch-size, got 100 and 16"),
+        ({"erase_prob": -0.5}, "--erase-prob must lie in 0..1, got -0.5"),
+        ({"erase_prob": 1.5}, "--erase-prob must lie in 0..1, got 1.5"),
+        ({"eps": -1.0}, "--eps must be at least 0, got -1.0"),
+        ({"lambda_cross": 1e7}, "--lambda-cross must be at most 1e+06, got 10000000.0"),
+        ({"decay": "linear"}, "--decay cannot be 'linear'; choose from cosine, steps"),
         ({"height": 4096}, "--height times --width must not exceed 1,048,576 pixels, got 4096 and 1024"),
     ],
 )
@@ -62,6 +67,27 @@ def test_a_rule_repeats_what_was_given(values, said):
     with pytest.raises(SettingError) as caught:
         recipe.override(values)
     assert caught.value.worded(flag) == said
+
+
+@pytest.mark.parametrize(
+    ("method", "values", "said"),
+    [
+        (
+            "sdcl",
+            {"network": "token_vit"},
+            "--network must be two_branch: SDCL learns from two branches",
+        ),
+        ("tokenmatcher", {"network": "two_branch"}, "--network must be token_vit: TokenMatcher works on class tokens"),
+        ("adca", {"aggregation": -1.0}, "--aggregation must lie in 0..1, got -1.0"),
+        ("adca", {"aggregation": 1.5}, "--aggregation must lie in 0..1, got 1.5"),
+        ("pgm", {"match_threshold": 1.5}, "--match-threshold must lie in 0..1, got 1.5"),
+        ("pgm", {"memory_update": ("each", "soft")}, "--memory-update cannot be 'soft'; choose from each, hard"),
+    ],
+)
+def test_a_methods_own_rules(method, values, said):
+    with pytest.raises(SettingError) as caught:
+        preset("sysu", "paper", method).override(values)
+    assert caught.value.worded(flag).startswith(said)
 
 
 def test_a_misspelt_number_is_refused():

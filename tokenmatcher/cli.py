@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import io
 import os
+import re
 import signal
 import sys
 import threading
@@ -101,14 +102,21 @@ def add_data_dir(group: argparse._ActionsContainer, dataset: Dataset, text: str)
         group.add_argument("--data-dir", type=Path, default=dataset.default_dir, help=f"{text} (default %(default)s)")
 
 
-def add_recipe_flags(parser: argparse.ArgumentParser, presets: Mapping[str, Recipe], *, many_cameras: bool) -> None:
+def add_recipe_flags(
+    parser: argparse.ArgumentParser,
+    presets: Mapping[str, Recipe],
+    papers: Mapping[str, Recipe],
+    *,
+    many_cameras: bool,
+) -> None:
     """A flag for every number of a method, grouped by topic; absent from the result unless given.
 
     Args:
         presets: by name; the first one's numbers are shown as defaults, the others' where they differ.
+        papers: the published ones, by data set; shown where they differ.
         many_cameras: whether the data set has several cameras of a modality.
     """
-    first, *others = presets.values()
+    first = next(iter(presets.values()))
     for topic in fields(first):
         config = getattr(first, topic.name)
         if getattr(config, "NEEDS_CAMERAS", False) and not many_cameras:
@@ -117,12 +125,11 @@ def add_recipe_flags(parser: argparse.ArgumentParser, presets: Mapping[str, Reci
         for leaf in fields(config):
             default = getattr(config, leaf.name)
             names = [flag(leaf.name)] + (["-b"] if leaf.name == "batch_size" else [])
-            differs = "".join(
-                f", {name} {_text(value)}"
-                for name, other in zip(list(presets)[1:], others, strict=True)
-                if (value := getattr(getattr(other, topic.name), leaf.name)) != default
+            of_presets, of_papers = (
+                {name: getattr(getattr(recipe, topic.name), leaf.name) for name, recipe in recipes.items()}
+                for recipes in (presets, papers)
             )
-            text = f"{leaf.metadata['help']} (default {_text(default)}{differs})"
+            text = _described(leaf.metadata["help"].replace("[M]", first.SOURCE), of_presets, of_papers)
             group.add_argument(
                 *names,
                 dest=leaf.name,
@@ -130,6 +137,16 @@ def add_recipe_flags(parser: argparse.ArgumentParser, presets: Mapping[str, Reci
                 help=text.replace("%", "%%"),
                 **_kind(default, leaf.metadata["choices"]),
             )
+
+
+def _described(text: str, of_presets: Mapping[str, Any], of_papers: Mapping[str, Any]) -> str:
+    """The help of a number: `text`, in front of its source the papers' values where they differ, then the presets'."""
+    default = next(iter(of_presets.values()))
+    differs = "".join(f", {name} {_text(value)}" for name, value in of_presets.items() if value != default)
+    if len(set(of_papers.values())) > 1:
+        values = ", ".join(f"{name} {_text(value)}" for name, value in of_papers.items())
+        text = re.sub(r"( \[[^]]*\])?$", lambda source: f"; {values}{source[0]}", text, count=1)
+    return f"{text} (default {_text(default)}{differs})"
 
 
 def _text(value: Any) -> str:

@@ -8,7 +8,7 @@ import sys
 from importlib import import_module
 from pathlib import Path
 from types import FunctionType, ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tokenmatcher.blame import PREFIX, blamed, place_of
 from tokenmatcher.errors import SettingError, UserError
@@ -19,11 +19,19 @@ if TYPE_CHECKING:
     from tokenmatcher.mining.matchers.base import Matcher
 
 
+class Known(NamedTuple):
+    """Where a method is; its own matcher, for a help that does not wait for PyTorch."""
+
+    module: str
+    kind: str
+    matcher: str | None
+
+
 METHODS = {
-    "tokenmatcher": ("tokenmatcher.methods.tokenmatcher", "TokenMatcher"),
-    "sdcl": ("tokenmatcher.methods.sdcl", "SDCL"),
-    "adca": ("tokenmatcher.methods.adca", "ADCA"),
-    "pgm": ("tokenmatcher.methods.pgm", "PGM"),
+    "tokenmatcher": Known("tokenmatcher.methods.tokenmatcher", "TokenMatcher", "greedy"),
+    "sdcl": Known("tokenmatcher.methods.sdcl", "SDCL", None),
+    "adca": Known("tokenmatcher.methods.adca", "ADCA", "counts"),
+    "pgm": Known("tokenmatcher.methods.pgm", "PGM", "hungarian"),
 }
 MATCHERS = {
     name: f"tokenmatcher.mining.matchers.{name}"
@@ -40,8 +48,7 @@ def find_method(asked: str) -> type[Method]:
     if not _is_file(asked):
         if asked not in METHODS:
             raise _unknown("method", asked, METHODS)
-        module, name = METHODS[asked]
-        found: type[Method] = getattr(import_module(module), name)
+        found: type[Method] = getattr(import_module(METHODS[asked].module), METHODS[asked].kind)
         return found
     from tokenmatcher.methods.base import Method
 
@@ -119,7 +126,7 @@ def _named(kind: str) -> str:
 def _unknown(kind: str, asked: str, known: Any) -> SettingError:
     return SettingError(
         f"{{{kind}}} {{asked}}: there is no such {kind}; there are {', '.join(known)}, or give a Python file",
-        asked=asked,
+        asked=asked if asked.strip() else repr(asked),
     )
 
 

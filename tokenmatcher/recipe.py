@@ -3,7 +3,8 @@
 A `Recipe` is a handful of frozen groups of leaves. A method adds groups of its own (`tokenmatcher.methods.numbers`).
 Each leaf is also a command-line flag (`tokenmatcher.cli`), so a leaf that nothing reads is a test failure.
 
-Sources: [P] the paper and its supplement, [C] the published code, [D] decided here.
+Sources: [P] the paper and its supplement, [C] the published code, [D] decided here, [M] as the method says, its
+recipe's SOURCE. No text holds a data set's value: the help has those from the presets.
 A pair (a, b) holds for stage 1 and stage 2; on the command line one value sets both.
 """
 
@@ -12,7 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields, replace
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from tokenmatcher.contracts import Modality
 from tokenmatcher.errors import SettingError, UserError
@@ -30,6 +31,7 @@ def number(
     *,
     choices: tuple[str, ...] | None = None,
     least: float | None = None,
+    most: float | None = None,
     formerly: Callable[[dict[str, Any]], Any] | None = None,
     any_length: bool = False,
 ) -> Any:
@@ -37,12 +39,13 @@ def number(
 
     Args:
         least: the smallest value allowed, by default 1 for whole numbers and 0 for others.
+        most: the largest; None: MOST.
         formerly: what its group of a configuration meant that was written before this leaf came in; None: the
             leaf has always been there.
         any_length: a tuple may have more or fewer values than the default.
     """
-    metadata = {"help": text, "choices": choices, "least": least, "formerly": formerly, "any_length": any_length}
-    return field(default=default, metadata=metadata)
+    metadata = {"help": text, "choices": choices, "least": least, "most": most}
+    return field(default=default, metadata={**metadata, "formerly": formerly, "any_length": any_length})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,18 +55,18 @@ class ModelConfig:
     network: str = number(
         "token_vit",
         "token_vit: ViT with several class tokens, TokenMatcher's; two_branch: ViT whose last block is there twice, "
-        "SDCL's; resnet: ResNet-50 with two stems, ADCA's and PGM's",
+        "SDCL's; resnet: ResNet-50 with two stems, ADCA's and PGM's [M]",
         choices=NETWORKS,
     )
-    height: int = number(384, "image height, pixels [P]")
-    width: int = number(128, "image width, pixels [P]")
-    patch_size: int = number(16, "patch side, pixels [P]")
+    height: int = number(384, "image height, pixels [M]")
+    width: int = number(128, "image width, pixels [M]")
+    patch_size: int = number(16, "patch side, pixels [M]")
     stem_channels: int = number(64, "channels of the conv stems [C]")
-    embed_dim: int = number(768, "token width [P]")
-    depth: int = number(12, "transformer blocks [P]")
-    num_heads: int = number(12, "attention heads [P]")
-    mlp_ratio: float = number(4.0, "hidden width of a block's MLP over the token width [P]")
-    num_tokens: int = number(4, "class tokens T; SYSU 4, RegDB 6 [P]")
+    embed_dim: int = number(768, "token width [M]")
+    depth: int = number(12, "transformer blocks [M]")
+    num_heads: int = number(12, "attention heads [M]")
+    mlp_ratio: float = number(4.0, "hidden width of a block's MLP over the token width [M]")
+    num_tokens: int = number(4, "class tokens T [M]")
     drop_path: float = number(0.3, "stochastic depth of the last block, rising linearly from 0 [C]")
     layers: tuple[int, int, int, int] = number((3, 4, 6, 3), "resnet: blocks of each of its layers [C]")
     width_per_group: int = number(
@@ -76,7 +79,7 @@ class ModelConfig:
     )
     bn_groups: int = number(
         4,
-        "parts of a batch that batch norm normalises apart from each other, as the published runs did on 4 GPUs; "
+        "parts of a batch that batch norm normalises apart from each other, as the published runs did on as many GPUs; "
         "running statistics come from the first [C]",
         formerly=lambda _: 1,
     )
@@ -86,9 +89,7 @@ class ModelConfig:
 class DataConfig:
     """batches and augmentation"""
 
-    resize: str = number(
-        "bicubic", "interpolation of training images; SYSU bicubic, RegDB bilinear [C]", choices=("bicubic", "bilinear")
-    )
+    resize: str = number("bicubic", "interpolation of training images [C]", choices=("bicubic", "bilinear"))
     cluster_resize: str = number(
         "bicubic",
         "interpolation of the same images where they are clustered and mined [C]",
@@ -96,12 +97,12 @@ class DataConfig:
         formerly=lambda data: data.get("resize", "bicubic"),
     )
     batch_size: int = number(
-        128, "images of each modality in a step; visible: half of them plain, half their channel twins [P]"
+        128, "images of each modality in a step; visible: half of them plain, half their channel twins [M]"
     )
-    num_instances: int = number(16, "images per pseudo identity in a batch [P]")
+    num_instances: int = number(16, "images per pseudo identity in a batch [M]")
     jitter: float = number(0.5, "colour jitter: brightness, contrast, saturation and hue, each up to this [C]")
     jitter_everywhere: bool = number(
-        False, "in stage 1 jitter every image, not the channel twins alone; SYSU no, RegDB yes [C]"
+        False, "jitter every image, not the channel twins alone; TokenMatcher does in stage 2 in any case [C]"
     )
     late_jitter: bool = number(
         True,
@@ -110,8 +111,8 @@ class DataConfig:
         formerly=lambda _: False,
     )
     pad: int = number(10, "padding before the random crop, pixels [C]", least=0)
-    flip_prob: float = number(0.5, "probability of mirroring [C]")
-    erase_prob: float = number(0.5, "probability of random erasing [C]")
+    flip_prob: float = number(0.5, "probability of mirroring [C]", most=1)
+    erase_prob: float = number(0.5, "probability of random erasing [C]", most=1)
     erase_area: tuple[float, float] = number((0.02, 0.4), "erased share of the image, least and most [C]")
     erase_aspect: tuple[float, float] = number(
         (0.3, 1 / 0.3), "height over width of the erased box, least and most [C]"
@@ -128,7 +129,7 @@ class ClusterConfig:
 
     k1: int = number(30, "nearest neighbours of the k-reciprocal sets, the image itself included [C]")
     k2: int = number(6, "neighbours over which the k-reciprocal vectors are averaged; 1: none [C]")
-    eps: float = number(0.6, "DBSCAN radius, Jaccard distance 0..1; SYSU 0.6, RegDB 0.2 [P]")
+    eps: float = number(0.6, "DBSCAN radius, Jaccard distance 0..1 [M]")
     min_samples: int = number(4, "DBSCAN: images within eps that make a core [C]")
     neighbour_search: str = number(
         "exact",
@@ -148,10 +149,10 @@ class ScheduleConfig:
     )
     sgd_momentum: float = number(0.9, "momentum of SGD [C]")
     weight_decay: float = number(5e-4, "weight decay [C]")
-    epochs: tuple[int, int] = number((50, 50), "epochs of stage 1 and stage 2; RegDB 35 [P]")
-    iters: tuple[int, int] = number((200, 200), "steps an epoch; RegDB 100 [C]")
-    lr: tuple[float, float] = number((3.5e-4, 3.5e-5), "learning rate at the start; RegDB 3.5e-5 in both stages [P]")
-    lr_min: tuple[float, float] = number((1e-6, 1e-7), "learning rate at the cosine's end; RegDB 1e-7 in both [C]")
+    epochs: tuple[int, int] = number((50, 50), "epochs of stage 1 and stage 2 [M]")
+    iters: tuple[int, int] = number((200, 200), "steps an epoch [C]")
+    lr: tuple[float, float] = number((3.5e-4, 3.5e-5), "learning rate at the start [M]")
+    lr_min: tuple[float, float] = number((1e-6, 1e-7), "learning rate at the cosine's end [C]")
     decay: str = number(
         "cosine", "how the learning rate falls; steps: at --decay-epochs [C]", choices=("cosine", "steps")
     )
@@ -171,7 +172,13 @@ class ScheduleConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """Every number of one run, by topic. A method's own recipe adds groups to these, and rules."""
+    """Every number of one run, by topic. A method's own recipe adds groups to these, and rules. The default of
+    steps is a method's own on SYSU-MM01 (`tokenmatcher.sizing`).
+
+    SOURCE: what [M] is in the texts of its numbers.
+    """
+
+    SOURCE: ClassVar[str] = "[P]"
 
     model: ModelConfig = field(default_factory=ModelConfig)
     data: DataConfig = field(default_factory=DataConfig)
@@ -205,8 +212,6 @@ class Recipe:
             ),
             (data.pad <= min(model.height, model.width), "{pad} must not exceed the image"),
             (0 <= data.jitter <= 0.5, "{jitter} must lie in 0..0.5: hue turns by at most half a circle"),
-            (0 <= data.flip_prob <= 1, "{flip_prob} must lie in 0..1"),
-            (0 <= data.erase_prob <= 1, "{erase_prob} must lie in 0..1"),
             (0 < data.erase_area[0] <= data.erase_area[1] < 1, "{erase_area} needs 0 < least <= most < 1"),
             (0 < data.erase_aspect[0] <= data.erase_aspect[1], "{erase_aspect} needs 0 < least <= most"),
             (clusters.k1 >= 2, "{k1} must be at least 2"),
@@ -349,12 +354,18 @@ def _check_leaf(name: str, value: Any, default: Any, metadata: Any) -> None:
     for one in values:
         if isinstance(like, str | bool):
             if not isinstance(one, type(like)) or (metadata["choices"] and one not in metadata["choices"]):
-                raise SettingError(f"{where} cannot be {{value}}", value=repr(one))
+                known = f"; choose from {', '.join(metadata['choices'])}" if metadata["choices"] else ""
+                raise SettingError(f"{where} cannot be {{value}}{known}", value=repr(one))
             continue
         if isinstance(one, bool) or not isinstance(one, int | float):
             raise SettingError(f"{where} must be a number, got {{value}}", value=repr(one))
         least = metadata["least"] if metadata["least"] is not None else int(isinstance(like, int))
-        if not least <= one <= MOST:
-            raise SettingError(f"{where} must lie in {least}..{MOST:.0e}, got {one}")
+        most = metadata["most"]
+        if not least <= one <= (MOST if most is None else most):
+            if most is not None:
+                allowed = f"lie in {least}..{most}"
+            else:
+                allowed = f"be at least {least}" if one < least else f"be at most {MOST:.0e}"
+            raise SettingError(f"{where} must {allowed}, got {one}")
         if isinstance(like, int) and one != int(one):
             raise SettingError(f"{where} must be a whole number, got {one}")

@@ -8,15 +8,21 @@ from pathlib import Path
 
 from tokenmatcher.cli import Parser, add_data_dir, add_recipe_flags, count, minutes, recipe_from, seed
 from tokenmatcher.commands.config import EXAMPLE, Config, start_of
-from tokenmatcher.datasets import find_dataset
+from tokenmatcher.datasets import DATASETS, find_dataset
 from tokenmatcher.datasets.base import Dataset
 from tokenmatcher.doors import MATCHERS, METHODS, find_method
 from tokenmatcher.errors import SettingError, UserError, flag
 from tokenmatcher.presets import PRESETS, Presets, chosen
+from tokenmatcher.recipe import Recipe
 
 
-def parser_for(dataset: Dataset, presets: Presets, method: str) -> Parser:
-    """All flags of training by a method on a data set."""
+def parser_for(dataset: Dataset, presets: Presets, method: str, matcher: str | None) -> Parser:
+    """All flags of training by a method on a data set.
+
+    Args:
+        presets: the method's.
+        matcher: its own; None: it takes none.
+    """
     names = list(presets.get(dataset.preset_key, {}))
     starts = {
         name: start_of(recipe.model.network, name) for name, recipe in presets.get(dataset.preset_key, {}).items()
@@ -42,8 +48,10 @@ def parser_for(dataset: Dataset, presets: Presets, method: str) -> Parser:
     group.add_argument(
         "--matcher",
         metavar="NAME|FILE.py",
-        help=f"which visible cluster is which infrared one: {', '.join(MATCHERS)}, or a Python file (default the "
-        "method's own)",
+        help=f"method {method} takes none"
+        if matcher is None
+        else f"which visible cluster is which infrared one: {', '.join(MATCHERS)}, or a Python file "
+        f"(default {matcher})",
     )
     group.add_argument(
         "--listener",
@@ -116,8 +124,16 @@ def parser_for(dataset: Dataset, presets: Presets, method: str) -> Parser:
     group.add_argument("--seed", type=seed, default=1, help="of all random numbers (default %(default)s)")
     group.add_argument("--no-progress", action="store_true", help="no progress bars")
     if names:
-        add_recipe_flags(parser, presets[dataset.preset_key], many_cameras=dataset.many_cameras)
+        recipes = presets[dataset.preset_key]
+        papers = _papers(presets, type(recipes[names[0]]))
+        add_recipe_flags(parser, recipes, papers, many_cameras=dataset.many_cameras)
     return parser
+
+
+def _papers(presets: Presets, kind: type[Recipe]) -> dict[str, Recipe]:
+    """The published recipes, by title of the data set, of those with the same numbers."""
+    found = {of.title: presets.get(of.name, {}).get("paper") for of in DATASETS}
+    return {title: recipe for title, recipe in found.items() if type(recipe) is kind}
 
 
 def main(dataset: str, arguments: Sequence[str] | None = None) -> None:
@@ -132,11 +148,15 @@ def main(dataset: str, arguments: Sequence[str] | None = None) -> None:
     first.add_argument("--config", type=Path)
     asked = first.parse_known_args(arguments)[0]
     config = Config.read(asked.config, data.name) if asked.config else Config({}, {})
-    method = asked.method or config.run.get("method", "tokenmatcher")
-    presets = PRESETS[method] if method in PRESETS else find_method(method).presets
+    method = config.run.get("method", "tokenmatcher") if asked.method is None else asked.method
+    if method in METHODS:
+        presets, matcher = PRESETS[method], METHODS[method].matcher
+    else:
+        kind = find_method(method)
+        presets, matcher = kind.presets, kind.default_matcher
     if data.preset_key not in presets:
         raise SettingError("{method} {asked}: has no preset for data set {name}", asked=method, name=data.preset_key)
-    parser = parser_for(data, presets, method).called(f"train {dataset}")
+    parser = parser_for(data, presets, method, matcher).called(f"train {dataset}")
     try:
         parser.parse_args(config.words())
     except UserError as error:

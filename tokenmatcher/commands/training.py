@@ -56,7 +56,7 @@ def train(
         UserError: anything about flags or files that is not right.
     """
     kind = find_method(given.method)
-    matcher_name = given.matcher or kind.default_matcher
+    matcher_name = kind.default_matcher if given.matcher is None else given.matcher
     if given.matcher is not None and kind.default_matcher is None:
         raise SettingError("{matcher} {asked}: method {name} takes none", asked=given.matcher, name=kind.name)
     matcher = None if matcher_name is None else find_matcher(matcher_name)

@@ -15,8 +15,10 @@ from tokenmatcher.recipe import Recipe, number
 class MatchingConfig:
     """cluster matching"""
 
-    match_capacity: int = number(2, "clusters that one cluster of the other modality may be matched to, lambda [P]")
-    match_threshold: float = number(0.5, "matcher counts: cosine from which two images are alike [C, of ADCA]")
+    match_capacity: int = number(
+        2, "matcher greedy: clusters that one of the other modality may get [P, of TokenMatcher]"
+    )
+    match_threshold: float = number(0.5, "matcher counts: cosine from which two images are alike [C, of ADCA]", most=1)
     match_ranked: int = number(20, "matcher ranking: places of an image's list that are looked at [C, of SDCL]")
 
 
@@ -25,7 +27,7 @@ class MiningConfig(MatchingConfig):
     """diverse-token neighbours and cluster matching"""
 
     neighbour_ratio: float = number(0.9, "a candidate's similarity must exceed this share of the row's largest [P]")
-    votes: int = number(4, "class tokens that must agree on a neighbour; SYSU 4 of 4, RegDB 6 of 6 [P]")
+    votes: int = number(4, "class tokens that must agree on a neighbour [P]")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,14 +35,14 @@ class LossConfig:
     """losses and memories"""
 
     temperature: float = number(0.05, "softmax temperature of every contrastive term [P]")
-    momentum: float = number(0.2, "cluster memory, share kept at an update, stage 1; SYSU 0.2, RegDB 0.8 [C]")
+    momentum: float = number(0.2, "cluster memory, share kept at an update, stage 1 [C]")
     mixed_momentum: float = number(0.8, "the same for the shared memories of stage 2 [C]")
     fusion_momentum: float = number(0.2, "the same for the memory that homogeneous fusion reads [C]")
     lambda_diversity: float = number(1.0, "weight of the token diversity loss [P]")
-    lambda_neighbour: float = number(0.5, "weight of the neighbour loss, beta 2; SYSU 0.5, RegDB 0.1 [P]")
+    lambda_neighbour: float = number(0.5, "weight of the neighbour loss, beta 2 [P]")
     lambda_cross: float = number(0.4, "weight of the cross-modality loss, beta 1 [P]")
-    lambda_fusion: float = number(0.03, "weight of homogeneous fusion, beta 3; SYSU 0.03, RegDB 0.01 [P]")
-    lambda_fusion_late: float = number(0.12, "the same once --fusion-late-epoch is past; SYSU 0.12 [C]")
+    lambda_fusion: float = number(0.03, "weight of homogeneous fusion, beta 3 [P]")
+    lambda_fusion_late: float = number(0.12, "the same once --fusion-late-epoch is past [C]")
     fusion_late_epoch: int = number(35, "last stage 2 epoch, from 0, with the first fusion weight [C]", least=0)
 
 
@@ -78,15 +80,14 @@ class TokenMatcherRecipe(Recipe):
     def rules(self) -> list[tuple[bool, str]]:
         losses, camera = self.losses, self.camera
         return [
-            *super().rules(),
             (self.model.network == "token_vit", "{network} must be token_vit: TokenMatcher works on class tokens"),
+            *super().rules(),
             (1 <= camera.camera_k2 <= camera.camera_k1, "{camera_k2} must lie in 1..camera-k1"),
             (camera.camera_k1 >= 2, "{camera_k1} must be at least 2"),
             (all(0 < eps < 1 for eps in camera.camera_eps), "{camera_eps} must lie between 0 and 1"),
             (len(camera.camera_eps) >= 1, "{camera_eps} needs a value"),
             (0 < self.mining.neighbour_ratio < 1, "{neighbour_ratio} must lie between 0 and 1"),
             (1 <= self.mining.votes <= self.model.num_tokens, "{votes} must lie in 1..num-tokens"),
-            (self.mining.match_threshold <= 1, "{match_threshold} must lie in 0..1"),
             (losses.temperature > 0, "{temperature} must be positive"),
             (
                 all(0 <= m < 1 for m in (losses.momentum, losses.mixed_momentum, losses.fusion_momentum)),

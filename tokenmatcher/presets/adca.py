@@ -20,7 +20,7 @@ from tokenmatcher.recipe import Presets, number
 class AggregationConfig(MatchingConfig):
     """cluster matching and aggregation of memories"""
 
-    aggregation: float = number(0.9, "share of the infrared partner in a visible cluster's vector [C]")
+    aggregation: float = number(0.9, "share of the infrared partner in a visible cluster's vector [C]", most=1)
     unit_memory: bool = number(
         False, "make aggregated vectors unit at once, not with their first update; published no [D]"
     )
@@ -31,9 +31,6 @@ class ADCARecipe(dual.DualRecipe):
     """ADCA's."""
 
     matching: AggregationConfig = field(default_factory=AggregationConfig)
-
-    def rules(self) -> list[tuple[bool, str]]:
-        return [*super().rules(), (self.matching.aggregation <= 1, "{aggregation} must lie in 0..1")]
 
 
 _OWN = {"jitter": 0.0}

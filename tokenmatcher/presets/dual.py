@@ -7,7 +7,7 @@ Sources: [C] the published code, [D] decided here.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from tokenmatcher.methods.numbers import MatchingConfig
 from tokenmatcher.presets.tokenmatcher import DEMO as TOKENMATCHERS_DEMO
@@ -19,11 +19,11 @@ class DualLossConfig:
     """losses and memories"""
 
     temperature: float = number(0.05, "softmax temperature of every contrastive term [C]")
-    momentum: float = number(0.1, "cluster memory, share kept at an update; ADCA 0.1, PGM 0.2 [C]")
+    momentum: float = number(0.1, "cluster memory, share kept at an update [C]")
     memory_update: tuple[str, str] = number(
         ("each", "each"),
         "what a batch writes into a memory, in stage 1 and 2: each sample in turn, or hard: once a cluster, its least "
-        "similar sample; PGM on SYSU: each, hard [C]",
+        "similar sample [C]",
         choices=("each", "hard"),
     )
 
@@ -31,6 +31,8 @@ class DualLossConfig:
 @dataclass(frozen=True, kw_only=True)
 class DualRecipe(Recipe):
     """What those of ADCA and PGM have in common."""
+
+    SOURCE: ClassVar[str] = "[C]"
 
     losses: DualLossConfig = field(default_factory=DualLossConfig)
     matching: MatchingConfig = field(default_factory=MatchingConfig)
@@ -40,7 +42,6 @@ class DualRecipe(Recipe):
             *super().rules(),
             (self.losses.temperature > 0, "{temperature} must be positive"),
             (0 <= self.losses.momentum < 1, "{momentum} must lie in [0, 1)"),
-            (self.matching.match_threshold <= 1, "{match_threshold} must lie in 0..1"),
         ]
 
 

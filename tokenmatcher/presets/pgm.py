@@ -25,7 +25,7 @@ class AlternateConfig(MatchingConfig):
 
     lambda_cross: float = number(0.25, "weight of the cross-modality loss [C]")
     jitter_infrared: bool = number(
-        False, "in stage 1 jitter infrared images as channel twins; SYSU yes, RegDB no; the published log's run no [C]"
+        False, "in stage 1 jitter infrared images as channel twins; the published log's run: no [C]"
     )
 
 

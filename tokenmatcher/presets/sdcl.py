@@ -6,7 +6,8 @@ Paper, SYSU-MM01:  tokenmatcher train sysu --method sdcl     all-search rank-1 6
 Paper, RegDB:      tokenmatcher train regdb --method sdcl    visible to infrared: retuned log rank-1 90.96, mAP 82.86
 
 All are the authors' figures, of the epoch that scored best on the test set. The "demo" presets are for rendered people
-on a laptop; network, steps, batch size and start are those of TokenMatcher's.
+on a laptop; network, steps and start are those of TokenMatcher's. A step has as many different pictures of each
+modality as TokenMatcher's has infrared ones, visible ones twice: 192 images where TokenMatcher's has 128.
 
 Sources: [C] the published code, [D] decided here. A pair (a, b) holds for stage 1 and stage 2. Epochs are counted from
 0 over both stages.
@@ -16,7 +17,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import partial
+from typing import ClassVar
 
+from tokenmatcher.contracts import Modality
 from tokenmatcher.recipe import (
     ClusterConfig,
     DataConfig,
@@ -29,14 +32,25 @@ from tokenmatcher.recipe import (
 
 
 @dataclass(frozen=True, kw_only=True)
+class SDCLDataConfig(DataConfig):
+    """batches and augmentation"""
+
+    batch_size: int = number(128, "infrared images in a step, and as many visible ones, each with its channel twin [C]")
+
+    def people(self, modality: Modality) -> int:
+        """Pseudo identities in a batch; a visible image's twin is extra."""
+        return self.batch_size // self.num_instances
+
+
+@dataclass(frozen=True, kw_only=True)
 class SDCLMiningConfig:
     """neighbours of both branches, and ranking association"""
 
-    k1_visible: int = number(15, "as --k1, of visible images in stage 2; SYSU 15, RegDB 30 [C]")
+    k1_visible: int = number(15, "as --k1, of visible images in stage 2 [C]")
     neighbour_ratio: float = number(0.9, "a candidate's similarity must exceed this share of the row's largest [C]")
-    within_from: int = number(0, "first epoch with neighbours within a modality; SYSU 0, RegDB 1 [C]", least=0)
+    within_from: int = number(0, "first epoch with neighbours within a modality [C]", least=0)
     across_from: int = number(10, "first epoch with neighbours in the other modality [C]", least=0)
-    match_ranked: int = number(20, "association: infrared images in a visible image's lists; SYSU 20, RegDB 10 [C]")
+    match_ranked: int = number(20, "association: infrared images in a visible image's lists [C]")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,9 +59,7 @@ class SDCLLossConfig:
 
     temperature: float = number(0.05, "softmax temperature of every term [C]")
     momentum: float = number(0.1, "cluster memory, share kept at an update [C]")
-    momentum_first: float = number(
-        0.1, "the same in epoch 0; 0.9 to 0.99 keeps clusters from collapsing after it; SYSU 0.1, RegDB 0.99 [C]"
-    )
+    momentum_first: float = number(0.1, "the same in epoch 0; 0.9 to 0.99 keeps clusters from collapsing after it [C]")
     instance_momentum: float = number(0.9, "instance memory, share kept at an update [C]")
     instance_unit: bool = number(
         False, "write unit features into the instance memory; published: as they are, longer than 1 by far [D]"
@@ -65,12 +77,14 @@ class SDCLLossConfig:
 class SDCLRecipe(Recipe):
     """SDCL's; the defaults are the published ones on SYSU-MM01."""
 
+    SOURCE: ClassVar[str] = "[C]"
+
     model: ModelConfig = field(
         default_factory=partial(
             ModelConfig, network="two_branch", height=288, width=144, num_tokens=1, drop_path=0.1, bn_groups=2
         )
     )
-    data: DataConfig = field(default_factory=partial(DataConfig, jitter_everywhere=True))
+    data: SDCLDataConfig = field(default_factory=partial(SDCLDataConfig, jitter_everywhere=True))
     clusters: ClusterConfig = field(default_factory=ClusterConfig)
     schedule: ScheduleConfig = field(
         default_factory=partial(
@@ -89,8 +103,8 @@ class SDCLRecipe(Recipe):
     def rules(self) -> list[tuple[bool, str]]:
         losses = self.losses
         return [
-            *super().rules(),
             (self.model.network == "two_branch", "{network} must be two_branch: SDCL learns from two branches"),
+            *super().rules(),
             (self.mining.k1_visible >= 2, "{k1_visible} must be at least 2"),
             (self.clusters.k2 <= self.mining.k1_visible, "{k2} must lie in 1..k1-visible"),
             (0 < self.mining.neighbour_ratio < 1, "{neighbour_ratio} must lie between 0 and 1"),
