@@ -109,7 +109,7 @@ def mutations():
     )  # fmt: skip
     yield Mutation(
         "clusters", "fewer than two clusters end in advice", "tokenmatcher/methods/labelling.py",
-        '        demand_clusters(labels[m], m, clusters[m], f"stage {stage} epoch {record.epoch}")\n', "",
+        '        demand_clusters(labels[m], m, clusters[m], f"stage {stage} epoch {record.epoch}", fewest[m])\n', "",
         "tests/methods/test_degenerate.py::test_nothing_to_tell_apart_ends_in_advice",
     )  # fmt: skip
     yield Mutation(

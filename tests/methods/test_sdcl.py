@@ -272,6 +272,32 @@ def test_lopsided_clusterings_are_trained_on(tmp_path, monkeypatch, visible, inf
     assert any("visible images belong to" in note for note in lines[-1]["notes"]) or len(infrared) >= 4
 
 
+def test_in_stage_two_one_visible_cluster_is_enough(tmp_path, monkeypatch):
+    """It says which images are outliers, and no more; batches are drawn from associations."""
+    monkeypatch.setattr(module, "associate", lambda visible, *_, **__: np.resize(PLAIN, len(visible[0])))
+    run = begin(tmp_path, labelled(monkeypatch, [PLAIN, [0] * 23 + [-1]], [PLAIN, PLAIN]), SHORT)
+    run.train(STAGES)
+    line = entries(run)[-1]
+    assert line["association"]["trained"] == pytest.approx(23 / 24, abs=1e-6)
+    assert "visible: one cluster, which tells no more than which images are outliers" in line["notes"]
+    assert not any("places in a batch" in note for note in line["notes"])
+
+
+def test_one_cluster_that_visible_images_belong_to_is_one(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "associate", lambda visible, *_, **__: np.zeros(len(visible[0]), dtype=int))
+    run = begin(tmp_path, labelled(monkeypatch, PLAIN, PLAIN), SHORT)
+    run.train(STAGES)
+    notes = entries(run)[-1]["notes"]
+    assert "visible images belong to 1 cluster for 4 places in a batch: some come twice" in notes
+
+
+def test_notes_in_stage_two_name_the_k1_that_made_the_labels(tmp_path, monkeypatch):
+    run = begin(tmp_path, labelled(monkeypatch, PLAIN, PLAIN), SHORT.override({"k1_visible": 30}))
+    run.train(STAGES)
+    few = "visible: 24 images, fewer than k1_visible 30: all are near each other"
+    assert [few in line["notes"] for line in entries(run)] == [False, True]
+
+
 def test_no_visible_image_that_is_trained_on_ends_in_advice(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "associate", lambda visible, *_, **__: np.full(len(visible[0]), -1))
     run = begin(tmp_path, labelled(monkeypatch, PLAIN, PLAIN), SHORT)

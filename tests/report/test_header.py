@@ -33,7 +33,7 @@ def test_sdcls_departures_stand_in_its_document(sequential):
     text = " ".join((Path(__file__).parents[2] / "docs/methods.md").read_text(encoding="utf-8").split())
     recipe = preset("sysu", "paper", "sdcl").override({"sequential": sequential})
     found = SDCL.departures(recipe, find_dataset("sysu"), None)
-    assert len(found) == 4 - sequential
+    assert len(found) == 5 - sequential
     for words in [*found, "the backbone works in bfloat16"]:
         assert words in text, words
     assert SDCL.document.startswith("docs/methods.md") and "## SDCL" in text

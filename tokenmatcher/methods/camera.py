@@ -130,7 +130,9 @@ class OneCamera(Stage):
         if found.num_clusters < 2:
             record.notes.append(f"{'one' if found.num_clusters else 'no'} cluster: this camera is left as it is")
             return None
-        record.notes += notes_on_labels(found, m, k1=config.camera_k1, people=self.batching.identities[m])
+        record.notes += notes_on_labels(
+            found, m, k1=config.camera_k1, k1_setting="camera_k1", people=self.batching.identities[m]
+        )
         if epoch >= config.camera_keep_from:
             self.local.offer(m, self.index, found, score)
         labels = np.full(self.count, OUTLIER)

@@ -20,6 +20,7 @@ from tokenmatcher.mining.faiss_search import reason_for_cpu
 from tokenmatcher.mining.knn import nearest
 from tokenmatcher.recipe import ClusterConfig
 
+FEWEST = 2  # clusters between which something can be told apart
 SEARCHES = {"exact": "torch", "approximate": "ivf"}  # `neighbour_search`, as backend of `nearest`
 
 
@@ -58,27 +59,32 @@ def label_modalities(
     *,
     people: Mapping[Modality, int],
     other_cameras: bool,
+    k1_settings: Mapping[Modality, str] = dict.fromkeys(Modality, "k1"),
+    fewest: Mapping[Modality, int] = dict.fromkeys(Modality, FEWEST),
 ) -> dict[Modality, PseudoLabels]:
     """Pseudo labels of both modalities, each alone, described in the record.
 
     Args:
         features: (N, D) of each, not normalised.
         stage: its name, for messages.
-        people: pseudo identities of each in a batch.
+        people: pseudo identities of each in a batch; 0 where batches are not drawn from these labels.
         other_cameras: the pictures of a cluster are to be drawn from several cameras.
+        k1_settings: the numbers that k1 comes from, for notes.
+        fewest: clusters without which there is no training.
 
     Raises:
-        SettingError: a modality has fewer than two clusters.
+        SettingError: a modality has fewer.
     """
     labels = {}
     for m in Modality:
         labels[m] = label_images(features[m], clusters[m], machine)
-        demand_clusters(labels[m], m, clusters[m], f"stage {stage} epoch {record.epoch}")
+        demand_clusters(labels[m], m, clusters[m], f"stage {stage} epoch {record.epoch}", fewest[m])
         record.labels[m.value] = described(labels[m], images[m].identities)
         record.notes += notes_on_labels(
             labels[m],
             m,
             k1=clusters[m].k1,
+            k1_setting=k1_settings[m],
             people=people[m],
             cameras=images[m].cameras if other_cameras else None,
         )
@@ -93,8 +99,10 @@ def described(labels: PseudoLabels, identities: np.ndarray) -> dict[str, float]:
     return {"clusters": labels.num_clusters, "outliers": labels.num_outliers, **agreement}
 
 
-def demand_clusters(found: PseudoLabels, modality: Modality, config: ClusterConfig, title: str) -> None:
-    """There must be two clusters at least, or nothing can be told apart.
+def demand_clusters(
+    found: PseudoLabels, modality: Modality, config: ClusterConfig, title: str, fewest: int = FEWEST
+) -> None:
+    """There must be two clusters at least, or nothing can be told apart; `fewest` 1: one is enough.
 
     Raises:
         SettingError: there are fewer; says what to change.
@@ -104,7 +112,7 @@ def demand_clusters(found: PseudoLabels, modality: Modality, config: ClusterConf
             f"{title}: all {len(found)} {modality} images are outliers; a larger {{eps}} than {config.eps} makes "
             f"clusters, a smaller {{min_samples}} than {config.min_samples} if there are fewer images of a person"
         )
-    if found.num_clusters == 1:
+    if found.num_clusters < fewest:
         raise SettingError(
             f"{title}: all {len(found) - found.num_outliers} {modality} images that are no outliers form one cluster; "
             f"a smaller {{eps}} than {config.eps} or {{k1}} than {config.k1} divides it, and another start if features "
@@ -113,18 +121,25 @@ def demand_clusters(found: PseudoLabels, modality: Modality, config: ClusterConf
 
 
 def notes_on_labels(
-    found: PseudoLabels, modality: Modality, *, k1: int, people: int, cameras: np.ndarray | None = None
+    found: PseudoLabels,
+    modality: Modality,
+    *,
+    k1: int,
+    people: int,
+    k1_setting: str = "k1",
+    cameras: np.ndarray | None = None,
 ) -> list[str]:
     """What is unlike the usual in a labelling, and what is done then.
 
     Args:
         k1: neighbours that it was made with.
         people: places for clusters in a batch.
+        k1_setting: the number that `k1` is.
         cameras: (N,) of its images, where the pictures of a cluster are to be drawn from several.
     """
     notes = []
     if len(found) < k1:
-        notes.append(f"{modality}: {len(found)} images, fewer than k1 {k1}: all are near each other")
+        notes.append(f"{modality}: {len(found)} images, fewer than {k1_setting} {k1}: all are near each other")
     if found.num_clusters < people:
         notes.append(f"{modality}: {found.num_clusters} clusters for {people} places in a batch: some come twice")
     if cameras is not None and len(np.unique(cameras)) == 1:

@@ -36,7 +36,7 @@ from tokenmatcher.images.batches import Batching
 from tokenmatcher.machine import Machine
 from tokenmatcher.memory import ClusterMemory
 from tokenmatcher.methods.base import Images, Method, Prepared, Stage
-from tokenmatcher.methods.labelling import label_modalities
+from tokenmatcher.methods.labelling import FEWEST, label_modalities
 from tokenmatcher.methods.sdcl_facts import association_examples, association_facts, neighbour_facts
 from tokenmatcher.methods.sdcl_objective import SDCLObjective, SDCLTargets, ways_of
 from tokenmatcher.mining.association import associate
@@ -75,23 +75,33 @@ class SDCL(Method):
         return [Separate(self), Together(self)]
 
     def label(
-        self, features: Mapping[Modality, Tensor], stage: str, record: EpochRecord, k1: Mapping[Modality, int]
+        self, features: Mapping[Modality, Tensor], stage: str, record: EpochRecord, *, associated: bool
     ) -> dict[Modality, PseudoLabels]:
         """Pseudo labels of both modalities, which both branches share, described in the record.
 
+        Args:
+            associated: visible images are trained on by their association, and their own labels only say which are
+                outliers: one cluster is enough, and batches are not drawn from them.
+
         Raises:
-            SettingError: a modality has fewer than two clusters.
+            SettingError: a modality has too few clusters.
         """
+        recipe = self.recipe
+        of_visible = replace(recipe.clusters, k1=recipe.mining.k1_visible) if associated else recipe.clusters
         labels = label_modalities(
             features,
             self.images,
-            {m: replace(self.recipe.clusters, k1=k1[m]) for m in Modality},
+            {VISIBLE: of_visible, INFRARED: recipe.clusters},
             self.machine,
             record,
             stage,
-            people=dict.fromkeys(Modality, people_of(self.recipe)),
+            people={VISIBLE: 0 if associated else recipe.data.people(VISIBLE), INFRARED: recipe.data.people(INFRARED)},
             other_cameras=self.dataset.many_cameras,
+            k1_settings={VISIBLE: "k1_visible" if associated else "k1", INFRARED: "k1"},
+            fewest={VISIBLE: 1 if associated else FEWEST, INFRARED: FEWEST},
         )
+        if labels[VISIBLE].num_clusters == 1:
+            record.notes.append("visible: one cluster, which tells no more than which images are outliers")
         for m in Modality:
             if 2 * labels[m].num_clusters < self.clusters[m]:
                 record.notes.append(
@@ -106,6 +116,7 @@ class SDCL(Method):
         last = "stage 2 starts from stage 1's last weights, not the best on the test set"
         return [
             "pictures are resized once, before augmentation",
+            "where there are fewer clusters than places in a batch, some come twice",
             *([] if recipe.losses.sequential else ["gradients are those of the memories as the losses saw them"]),
             *([last] if recipe.schedule.stage2_start == "last" else []),
             "of places of a list with equal scores the earliest is taken",
@@ -121,11 +132,6 @@ class SDCL(Method):
         self.clusters = counts
 
 
-def people_of(recipe: SDCLRecipe) -> int:
-    """Pseudo identities of each modality in a batch; a visible image's twin is extra."""
-    return recipe.data.batch_size // recipe.data.num_instances
-
-
 class Phase(Stage):
     """What both stages have in common; `which`, 0 or 1, picks from the recipe's pairs of numbers."""
 
@@ -139,7 +145,7 @@ class Phase(Stage):
         self.before = sum(recipe.schedule.epochs[:which])
         self.batching = Batching(
             iters=recipe.schedule.iters[which],
-            identities=dict.fromkeys(Modality, people_of(recipe)),
+            identities={m: recipe.data.people(m) for m in Modality},
             instances=recipe.data.num_instances,
             other_cameras=True,
             twins=True,
@@ -181,8 +187,7 @@ class Separate(Phase):
         super().__init__(method, 0)
 
     def prepare(self, epoch: int, features: Mapping[Modality, Tensor], record: EpochRecord) -> Prepared:
-        k1 = dict.fromkeys(Modality, self.method.recipe.clusters.k1)
-        labels = self.method.label(features, self.name, record, k1)
+        labels = self.method.label(features, self.name, record, associated=False)
         numbers = {m: labels[m].labels for m in Modality}
         memories = {m: self.memory(features[m], labels[m], epoch) for m in Modality}
         objective = self.objective(features, numbers, memories, record)
@@ -201,8 +206,7 @@ class Together(Phase):
 
     def prepare(self, epoch: int, features: Mapping[Modality, Tensor], record: EpochRecord) -> Prepared:
         method, recipe = self.method, self.method.recipe
-        k1 = {VISIBLE: recipe.mining.k1_visible, INFRARED: recipe.clusters.k1}
-        labels = method.label(features, self.name, record, k1)
+        labels = method.label(features, self.name, record, associated=True)
         ranked = recipe.mining.match_ranked
         if len(features[INFRARED]) < ranked:
             record.notes.append(
@@ -224,7 +228,7 @@ class Together(Phase):
         # Infrared first: every cluster has infrared members, and outliers of the visible clustering count.
         shared = self.memory(torch.cat([features[INFRARED], features[VISIBLE]]), together, self.before + epoch)
         identities = {m: method.images[m].identities for m in Modality}
-        facts, notes = association_facts(found, trained[VISIBLE], labels, identities, people_of(recipe))
+        facts, notes = association_facts(found, trained[VISIBLE], labels, identities, recipe.data.people(VISIBLE))
         record.facts |= facts
         record.notes += notes
         record.examples = association_examples(trained, labels[INFRARED].num_clusters)

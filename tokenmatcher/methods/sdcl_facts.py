@@ -89,7 +89,8 @@ def association_facts(
     }
     notes = []
     if reached < people:
-        notes.append(f"visible images belong to {reached} clusters for {people} places in a batch: some come twice")
+        clusters = f"{reached} {'cluster' if reached == 1 else 'clusters'}"
+        notes.append(f"visible images belong to {clusters} for {people} places in a batch: some come twice")
     return facts, notes
 
 
