@@ -331,11 +331,26 @@ def test_rows_take_less_than_a_kilobyte_each(tmp_path):
     assert megabytes < 100
 
 
+SYSU = {VISIBLE: {1: 5_500, 2: 5_500, 4: 5_600, 5: 5_658}, INFRARED: {3: 6_000, 6: 5_909}}
+
+
+@pytest.mark.parametrize("method", ["sdcl", "adca", "pgm"])
+def test_at_sysus_size_a_methods_numbers_are_its_own(method):
+    for name in ("small", "demo"):
+        recipe = preset("table", name, method)
+        small = sized(recipe, {VISIBLE: {1: 1_300}, INFRARED: {2: 1_300}})
+        assert small.schedule.iters == (50, 50) and small.clusters.k1 == 15
+    assert sized(preset("table", "small", method), SYSU) == preset("sysu", "paper", method)
+    if method == "sdcl":
+        assert (small.mining.k1_visible, small.mining.match_ranked) == (8, 10), "the demo's"
+        half = sized(preset("table", "small", method), {VISIBLE: {1: 12_000}, INFRARED: {2: 3_000}})
+        assert half.schedule.iters == (131, 66) and half.mining.k1_visible == 10
+
+
 def test_numbers_follow_the_size():
     """As stated in `tokenmatcher.sizing`; at SYSU-MM01's size they are SYSU-MM01's."""
     recipe = preset("table", "small")
-    visible = {1: 5_500, 2: 5_500, 4: 5_600, 5: 5_658}
-    paper = sized(recipe, {VISIBLE: visible, INFRARED: {3: 6_000, 6: 5_909}})
+    paper = sized(recipe, SYSU)
     for name, value in {"k1": 30, "k2": 6, "num_instances": 16, "iters": (200, 200)}.items():
         assert value in [getattr(group, name, None) for group in (paper.clusters, paper.data, paper.schedule)], name
     assert (paper.camera.camera_k1, paper.camera.camera_iters) == (29, 47)
@@ -343,6 +358,8 @@ def test_numbers_follow_the_size():
     assert (tiny.clusters.k1, tiny.clusters.k2, tiny.data.num_instances) == (15, 4, 4)
     assert (tiny.camera.camera_k1, tiny.camera.camera_k2) == (8, 3)
     assert tiny.schedule.iters == (50, 50) and tiny.camera.camera_iters == 10
+    demo = sized(preset("table", "demo"), {VISIBLE: {1: 3_000}, INFRARED: {2: 3_000}})
+    assert demo.schedule.iters == (66, 66)
     counts = np.arange(10, 20_000, 100)
     found = [neighbours(count, fewest=8) for count in counts]
     assert found == sorted(found) and found[0] == 8 and found[-1] == 30
