@@ -1,7 +1,7 @@
 import sys
 
 import pytest
-from scripts import call
+from scripts import ROOT, call
 
 import tokenmatcher
 
@@ -12,6 +12,11 @@ def test_every_name_is_there():
         assert name in dir(tokenmatcher)
     with pytest.raises(AttributeError, match="no attribute 'absent'"):
         _ = tokenmatcher.absent
+
+
+def test_its_types_are_for_users_too():
+    assert (ROOT / "tokenmatcher/py.typed").is_file()
+    assert '\ntokenmatcher = ["py.typed"]\n' in (ROOT / "pyproject.toml").read_text(), "an installed one has it"
 
 
 @pytest.mark.parametrize(
