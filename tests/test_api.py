@@ -7,7 +7,7 @@ from small import SMALL, small_trainer
 
 import tokenmatcher.api
 from tests.trees import write_image
-from tokenmatcher import Modality, TokenMatcher, TokenViT
+from tokenmatcher import Modality, TokenMatcher, TokenViT, pictures_in
 from tokenmatcher.errors import UserError
 from tokenmatcher.images.store import decode
 from tokenmatcher.models.embedder import embed
@@ -31,8 +31,9 @@ def test_features_are_those_of_the_tests(model, tmp_path):
     pixels = torch.from_numpy(np.stack([decode(path, SMALL.height, SMALL.width, "lanczos") for path in paths]))
     expected = torch.nn.functional.normalize(embed(model.network, pixels, Modality.INFRARED), dim=1)
     # Blocks of another size may round otherwise: unit features, so a few float32 roundings of numbers below 1.
+    assert pictures_in(str(paths[0].parent)) == paths, "the order of a folder's features"
     for images in (paths, paths[0].parent, str(paths[0].parent), [paths[:2], paths[2:]]):
-        assert torch.allclose(model.embed(images, "infrared", batch_size=2), expected, atol=1e-5)
+        assert torch.allclose(model.embed(images, "infrared", batch_size=np.int64(2)), expected, atol=1e-5)
     single = model.embed(paths[3], Modality.INFRARED)
     assert single.shape == (1, model.width) and torch.allclose(single[0], expected[3], atol=1e-5)
     assert not torch.allclose(model.embed(paths, "visible"), expected, atol=1e-2), "each modality has its own stem"
@@ -41,8 +42,10 @@ def test_features_are_those_of_the_tests(model, tmp_path):
 
 def test_nothing_to_embed_and_what_is_wrong(model, tmp_path):
     assert model.embed([], "visible").shape == (0, model.width)
-    with pytest.raises(ValueError, match="thermal"):
+    with pytest.raises(ValueError, match="'thermal' is no modality; there are visible, infrared"):
         model.embed([], "thermal")
+    with pytest.raises(ValueError, match="holds no picture"):
+        model.embed(tmp_path, "visible")
     with pytest.raises(UserError, match=r"x\.jpg: no such image"):
         model.embed(tmp_path / "x.jpg", "visible")
 
@@ -52,7 +55,7 @@ def test_ranking_is_the_obvious_loop(model):
     found = model.rank(torch.tensor([[1.0, 0], [0.6, 0.8]]), gallery)
     assert found.order.tolist() == [[0, 2, 1, 3], [1, 0, 2, 3]]
     assert found.similarity[0].tolist() == [1, 1, 0, -1]
-    assert model.rank(gallery[:1], gallery, top=2).order.tolist() == [[0, 2]]
+    assert model.rank(gallery[:1], gallery, top=np.int64(2)).order.tolist() == [[0, 2]]
     assert model.rank(gallery[:0], gallery).order.shape == (0, 4)
     with pytest.raises(ValueError, match="share a width"):
         model.rank(gallery, torch.eye(5))

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from tokenmatcher.contracts import ClusterMatch, ImageRecord, Modality, Neighbours, PseudoLabels
     from tokenmatcher.errors import UserError
     from tokenmatcher.evaluation.metrics import Scores, cross_modality_scores, mean_scores
+    from tokenmatcher.images.anything import pictures_in
     from tokenmatcher.mining.clusters import centroids, pseudo_labels
     from tokenmatcher.mining.matchers.greedy import match_clusters
     from tokenmatcher.mining.neighbours import token_neighbours
@@ -43,6 +44,7 @@ __all__ = [
     "load_model",
     "match_clusters",
     "mean_scores",
+    "pictures_in",
     "preset",
     "pseudo_labels",
     "token_neighbours",
@@ -52,6 +54,7 @@ _MODULES = {
     "contracts": ("ClusterMatch", "ImageRecord", "Modality", "Neighbours", "PseudoLabels"),
     "errors": ("UserError",),
     "evaluation.metrics": ("Scores", "cross_modality_scores", "mean_scores"),
+    "images.anything": ("pictures_in",),
     "mining.clusters": ("centroids", "pseudo_labels"),
     "mining.matchers.greedy": ("match_clusters",),
     "mining.neighbours": ("token_neighbours",),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from itertools import islice
+from numbers import Integral
 from pathlib import Path
 from typing import NamedTuple
 
@@ -91,15 +92,16 @@ class TokenMatcher:
 
         Args:
             images: files, PIL images, (H, W, 3) or (H, W) uint8 arrays, (3, H, W) tensors (uint8, or float of 0..1),
-                lists or batches of these; a folder stands for all images in it, sorted by path. Sizes may differ.
+                lists or batches of these; a folder stands for all images in it, sorted by path: row i is of the i-th
+                of `tokenmatcher.pictures_in(folder)`. Sizes may differ.
             modality: "visible" or "infrared".
             mirror: average with the mirror image's feature, as the tests do; twice the work.
 
         Raises:
             UserError: a file that is no image; names it.
-            ValueError: something else that is none, no such modality, or a batch size below 1.
+            ValueError: something else that is none, a folder without any, no such modality, or a batch size below 1.
         """
-        if not isinstance(batch_size, int) or batch_size < 1:
+        if not isinstance(batch_size, Integral) or batch_size < 1:
             raise ValueError(f"batch_size must be a whole number of at least 1, got {batch_size!r}")
         embedder = Embedder(self.network, Modality(modality), unit=True, mirror=mirror)
         config, found = self.network.config, []
@@ -121,7 +123,7 @@ class TokenMatcher:
         Raises:
             ValueError: they are not two tensors of unit features of one width and kind, or `top` is below 1.
         """
-        if top is not None and (not isinstance(top, int) or top < 1):
+        if top is not None and (not isinstance(top, Integral) or top < 1):
             raise ValueError(f"top must be a whole number of at least 1, got {top!r}")
         for name, features in (("queries", queries), ("gallery", gallery)):
             if not isinstance(features, Tensor) or features.ndim != 2:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -30,6 +30,10 @@ class Modality(str, Enum):
 
     VISIBLE = "visible"
     INFRARED = "infrared"
+
+    @classmethod
+    def _missing_(cls, value: object) -> NoReturn:
+        raise ValueError(f"{value!r} is no modality; there are {', '.join(cls)}")
 
     @property
     def other(self) -> Modality:

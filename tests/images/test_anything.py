@@ -32,6 +32,14 @@ def test_grey_has_three_equal_channels():
     assert found.shape == (3, 32, 16) and (found == found[0]).all()
 
 
+def test_grey_of_16_bits_is_not_clipped_to_white():
+    grey = np.arange(200, dtype=np.int32).reshape(20, 10)
+    expected = as_pixels(grey.astype(np.uint8), *SIZE)
+    deep = Image.fromarray((grey * 257).astype(np.uint16))
+    for image in (deep, deep.convert("I"), Image.fromarray(grey)):
+        assert np.array_equal(as_pixels(image, *SIZE), expected), image.mode
+
+
 @pytest.mark.parametrize(
     "picture, said",
     [
@@ -43,6 +51,9 @@ def test_grey_has_three_equal_channels():
         (5, "int is no picture"),
         (np.zeros((0, 8, 3), np.uint8), "no pixels"),
         (torch.zeros(3, 8, 0), "no pixels"),
+        (Image.new("F", (8, 8), 0.5), r"floats \(mode F\)"),
+        (Image.new("I", (8, 8), 70000), r"grey of 70000\.\.70000"),
+        (Image.new("I", (8, 8), -1), r"grey of -1"),
     ],
 )
 def test_what_is_no_picture_is_refused(picture, said):

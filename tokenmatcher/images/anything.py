@@ -18,11 +18,12 @@ from tokenmatcher.images.pictures import IMAGE_SUFFIXES
 from tokenmatcher.images.store import decode, to_pixels
 
 Picture = str | Path | Image.Image | np.ndarray | Tensor
-"""A file; a PIL image; (H, W, 3) or (H, W) uint8 array; (3, H, W) tensor, uint8 or float of 0..1."""
+"""A file; a PIL image, not of floats; (H, W, 3) or (H, W) uint8 array; (3, H, W) tensor, uint8 or float of 0..1."""
 
 
-def pictures_in(folder: Path) -> list[Path]:
-    """All images in a folder and the folders in it, sorted; hidden files and folders are passed over.
+def pictures_in(folder: str | Path) -> list[Path]:
+    """All images in a folder and the folders in it, sorted; hidden files and folders are passed over. Features of the
+    folder (`TokenMatcher.embed`) come in this order.
 
     Raises:
         UserError: a folder cannot be read.
@@ -47,11 +48,14 @@ def each_picture(pictures: Picture | Iterable[Picture]) -> Iterator[Picture]:
 
     Raises:
         UserError: a folder cannot be read.
-        ValueError: something that is neither a picture nor holds some.
+        ValueError: something that is neither a picture nor holds some; a folder without any.
     """
     if isinstance(pictures, str | Path):
         path = Path(pictures)
-        yield from pictures_in(path) if path.is_dir() else [path]
+        found = pictures_in(path) if path.is_dir() else [path]
+        if not found:
+            raise ValueError(f"{path}: holds no picture")
+        yield from found
     elif isinstance(pictures, Image.Image) or (isinstance(pictures, np.ndarray | Tensor) and pictures.ndim < 4):
         yield pictures
     elif isinstance(pictures, bytes | Mapping) or not isinstance(pictures, Iterable):
@@ -66,7 +70,7 @@ def as_pixels(picture: Picture, height: int, width: int, interpolation: str) -> 
 
     Raises:
         UserError: a file that cannot be read as an image; names it.
-        ValueError: an array or tensor of another kind than `Picture` says.
+        ValueError: an image, array or tensor of another kind than `Picture` says.
     """
     if isinstance(picture, str | Path):
         return decode(Path(picture), height, width, interpolation)

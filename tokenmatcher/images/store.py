@@ -46,11 +46,25 @@ def decode(path: Path, height: int, width: int, interpolation: str) -> np.ndarra
 
 
 def to_pixels(image: Image.Image, height: int, width: int, interpolation: str) -> np.ndarray:
-    """A picture as (3, height, width) uint8 RGB, whatever its colour mode."""
-    if image.mode.startswith("I;16"):  # Pillow would clip 16-bit grey to white
-        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    """A picture as (3, height, width) uint8 RGB, whatever its colour mode.
+
+    Raises:
+        ValueError: floats, or whole numbers of more than 16 bits: nobody knows what is white.
+    """
+    if image.mode == "F":
+        raise ValueError("a picture of floats (mode F): make it one of whole numbers, 0..255")
+    if image.mode.startswith("I"):
+        image = _eight_bits(np.asarray(image))
     rgb = image.convert("RGB").resize((width, height), INTERPOLATIONS[interpolation])
     return np.ascontiguousarray(np.asarray(rgb, dtype=np.uint8).transpose(2, 0, 1))
+
+
+def _eight_bits(grey: np.ndarray) -> Image.Image:
+    """Grey of 16 bits, which Pillow would clip to white; in mode I, of 32 bits, also what holds 8."""
+    if grey.min() < 0 or grey.max() > 65535:
+        raise ValueError(f"grey of {grey.min()}..{grey.max()}, and must lie in 0..65535")
+    deep = grey.dtype.itemsize == 2 or grey.max() > 255
+    return Image.fromarray((grey >> 8 if deep else grey).astype(np.uint8))
 
 
 class ImageStore:
