@@ -150,8 +150,22 @@ def test_the_camera_stage_is_no_matter_of_regdb():
     "words", [["--seed", "-1"], ["--seed", "9" * 30], ["--save-every", "nan"], ["--save-every=-1"]]
 )
 def test_the_other_flags_have_their_limits(words):
-    with pytest.raises(UserError, match=words[0].split("=")[0]):
+    with pytest.raises(UserError, match=rf"{words[0].split('=')[0]}: must be .*, got '"):
         parse(*words)
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "said"),
+    [
+        (cli.count, "-1", "must be a whole number of at least 0, got '-1'"),
+        (cli.count, "x", "must be a whole number"),
+        (cli.rate, "1", "must be above 0 and below 1, got '1'"),
+        (cli.rate, "nan", "above 0 and below 1"),
+    ],
+)
+def test_what_is_allowed_is_said(kind, text, said):
+    with pytest.raises(argparse.ArgumentTypeError, match=said):
+        kind(text)
 
 
 def test_stages():

@@ -11,15 +11,18 @@ import sys
 import threading
 import warnings
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import fields
 from pathlib import Path
 from types import FrameType
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 from tokenmatcher.blame import blamed
 from tokenmatcher.datasets.base import Dataset
 from tokenmatcher.errors import Interruption, SettingError, UserError, flag
 from tokenmatcher.recipe import Recipe
+
+Number = TypeVar("Number", int, float)
 
 
 def run(main: Callable[[], None]) -> NoReturn:
@@ -194,20 +197,31 @@ def bars(unwanted: bool) -> bool:
     return not unwanted and sys.stderr.isatty()
 
 
+def number(text: str, kind: type[Number], fits: Callable[[Number], bool], allowed: str) -> Number:
+    """What a flag's `type=` makes of a number.
+
+    Raises:
+        ArgumentTypeError: it is none, or does not fit; says what is allowed.
+    """
+    with suppress(ValueError):
+        if fits(value := kind(text)):
+            return value
+    raise argparse.ArgumentTypeError(f"must be {allowed}, got {text!r}")
+
+
 def seed(text: str) -> int:
     """A seed that every generator takes; for `type=` of a flag."""
-    value = int(text)
-    if not 0 <= value < 2**63:
-        raise ValueError
-    return value
+    return number(text, int, lambda value: 0 <= value < 2**63, "a whole number of at least 0, below 2^63")
 
 
 def count(text: str) -> int:
     """A number of things, not negative; for `type=` of a flag."""
-    value = int(text)
-    if value < 0:
-        raise ValueError
-    return value
+    return number(text, int, lambda value: value >= 0, "a whole number of at least 0")
+
+
+def rate(text: str) -> float:
+    """A share between 0 and 1; for `type=` of a flag."""
+    return number(text, float, lambda value: 0 < value < 1, "above 0 and below 1")
 
 
 def file(text: str) -> Path:
@@ -219,7 +233,4 @@ def file(text: str) -> Path:
 
 def minutes(text: str) -> float:
     """A length of time, not negative; for `type=` of a flag."""
-    value = float(text)
-    if not 0 <= value < float("inf"):
-        raise ValueError
-    return value
+    return number(text, float, lambda value: 0 <= value < float("inf"), "a number of minutes, 0 or more")

@@ -5,16 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from tokenmatcher.cli import Parser, add_machine_flags, count, seed
+from tokenmatcher.cli import Parser, add_machine_flags, count, rate, seed
 from tokenmatcher.errors import SettingError
-
-
-def rate(text: str) -> float:
-    """A share between 0 and 1; for `type=` of a flag."""
-    value = float(text)
-    if not 0 < value < 1:
-        raise ValueError
-    return value
 
 
 def parser() -> Parser:
@@ -58,6 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for name, least in (("images", 2), ("draws", 1)):
         if getattr(given, name) < least:
             raise SettingError(f"{{{name}}} must be at least {least}")
+    given.false_accept = sorted(set(given.false_accept), reverse=True)
 
     from tokenmatcher.commands.calibrating import calibrate
 

@@ -6,8 +6,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from tokenmatcher.cli import Parser, count
-from tokenmatcher.commands.calibrate import rate
+from tokenmatcher.cli import Parser, count, rate
 from tokenmatcher.commands.test import check_writable
 from tokenmatcher.errors import SettingError
 
