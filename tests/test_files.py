@@ -1,5 +1,6 @@
 """Files that are whole or not there, and folders that one run writes to."""
 
+import fcntl
 import os
 import signal
 import stat
@@ -10,7 +11,7 @@ import pytest
 from scripts import Forked
 
 from tokenmatcher.errors import UserError
-from tokenmatcher.files import only_one, replacing
+from tokenmatcher.files import made, only_one, replacing
 
 HOLD = """
 import sys, time
@@ -50,6 +51,30 @@ def test_a_second_run_is_told_who_holds_the_folder(tmp_path):
         holder.wait()
     with only_one(folder):
         assert str(os.getpid()) in (folder / "run.lock").read_text()
+
+
+def test_a_lock_that_its_holder_took_away_is_no_lock(tmp_path, monkeypatch):
+    """Opened while another held it, locked when that one had removed it and was gone."""
+    flock = fcntl.flock
+
+    def late(file, how):
+        (tmp_path / "run.lock").unlink()
+        flock(file, how)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    with pytest.raises(UserError, match="another run writes here"), only_one(tmp_path):
+        pytest.fail("nobody else would be told")
+
+
+def test_folders_that_stay_empty_go(tmp_path):
+    with made(tmp_path / "a/b"):
+        assert (tmp_path / "a/b").is_dir()
+    assert not list(tmp_path.iterdir())
+    with made(tmp_path / "a/b"):
+        (tmp_path / "a/b/file").touch()
+    with made(tmp_path / "a"):
+        pass
+    assert (tmp_path / "a/b/file").is_file()
 
 
 def test_a_file_and_its_folder_are_on_disk_before_it_is_done(tmp_path, monkeypatch):

@@ -39,6 +39,19 @@ def _sync_folder(folder: Path) -> None:
 
 
 @contextlib.contextmanager
+def made(folder: Path) -> Iterator[None]:
+    """`folder` is there while the body runs, and afterwards unless it was new and nothing came into it."""
+    new = [one for one in (folder, *folder.parents) if not one.exists()]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        yield
+    finally:
+        for one in new:
+            with contextlib.suppress(OSError):
+                one.rmdir()
+
+
+@contextlib.contextmanager
 def replacing(path: Path, *, keep: int = 0) -> Iterator[BinaryIO]:
     """Write to a temporary neighbour of `path`, flushed to disk and renamed at the end, removed on any failure.
 
@@ -65,31 +78,40 @@ def replacing(path: Path, *, keep: int = 0) -> Iterator[BinaryIO]:
 @contextlib.contextmanager
 def only_one(folder: Path, setting: str = "logs_dir") -> Iterator[None]:
     """Hold `folder` for this process while the body runs; the system lets go of it when the process ends, however.
+    The body may remove the folder at its end.
 
     Args:
         setting: that names the folder.
 
     Raises:
-        UserError: another process holds it; names that one.
+        UserError: another process holds it; names that one. Or it cannot be written to.
     """
     path = folder / "run.lock"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         file = path.open("a+", encoding="utf-8")
     except OSError as error:
-        raise SettingError(
-            f"{{{setting}}} {{folder}}: cannot be written to ({{error}})", folder=folder, error=error
-        ) from None
+        raise _unwritable(folder, setting, error) from None
     with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if not os.path.samestat(os.fstat(file.fileno()), path.stat()):  # one that its holder took away
+                raise BlockingIOError
         except OSError:
             file.seek(0)
             holder = file.read().strip()
             raise SettingError(
                 f"{{{setting}}} {{folder}}: another run writes here ({{holder}})", folder=folder, holder=holder
             ) from None
-        file.truncate(0)
-        file.write(f"process {os.getpid()} on {platform.node()}, since {datetime.now():%Y-%m-%d %H:%M:%S}\n")
-        file.flush()
+        holder = f"process {os.getpid()} on {platform.node()}, since {datetime.now():%Y-%m-%d %H:%M:%S}\n"
+        try:
+            file.truncate(0)
+            os.write(file.fileno(), holder.encode())  # a buffer would be written again, in vain, when it is closed
+        except OSError as error:
+            path.unlink()
+            raise _unwritable(folder, setting, error) from None
         yield
+
+
+def _unwritable(folder: Path, setting: str, error: OSError) -> SettingError:
+    return SettingError(f"{{{setting}}} {{folder}}: cannot be written to ({{error}})", folder=folder, error=error)
