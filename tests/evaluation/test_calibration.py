@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -6,7 +7,7 @@ from torch import nn
 
 from tokenmatcher import Modality
 from tokenmatcher.errors import UserError
-from tokenmatcher.evaluation.calibration import Calibration, PairCalibration, file_beside, pair_name
+from tokenmatcher.evaluation.calibration import Calibration, Origin, PairCalibration, file_beside, pair_name
 from tokenmatcher.evaluation.threshold import Point
 from tokenmatcher.models.digest import digest_of
 
@@ -45,7 +46,11 @@ def test_a_threshold_is_asked_for_either_way_round(network):
     assert pair_name(INFRARED, INFRARED) == "infrared-infrared"
 
 
-@pytest.mark.parametrize("damage", ["{", "[]", "{}", '{"weights": "a", "source": "b", "pairs": {"x": {"genuine": 1}}}'])
+@pytest.mark.parametrize(
+    "damage",
+    ["{", "[]", "{}", "[" * 100_000, '{"weights": "a", "source": "b", "pairs": {"x": {"genuine": 1}}}'],
+    ids=lambda text: text[:5],
+)
 def test_damage_is_told(damage, tmp_path):
     path = tmp_path / "x.threshold.json"
     path.write_text(damage)
@@ -53,11 +58,32 @@ def test_damage_is_told(damage, tmp_path):
         Calibration.read(path)
 
 
-def test_a_strange_point_is_damage(network, tmp_path):
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda content, pair, point: point.update(colour="red"),
+        lambda content, pair, point: point.update(threshold="abc"),
+        lambda content, pair, point: point.update(threshold=None),
+        lambda content, pair, point: point.update(low=float("nan")),
+        lambda content, pair, point: point.update(high=10**400),
+        lambda content, pair, point: point.update(true_accept=True),
+        lambda content, pair, point: pair.update(genuine="10"),
+        lambda content, pair, point: pair.update(impostor=1.5),
+        lambda content, pair, point: content.update(source=5),
+        lambda content, pair, point: content["pairs"].update(odd=pair),
+        lambda content, pair, point: content["origin"].update(draws="many"),
+        lambda content, pair, point: content["origin"]["images"].update(thermal=5),
+    ],
+)
+def test_a_value_of_another_kind_is_damage(change, network, tmp_path):
     path = tmp_path / "x.threshold.json"
-    calibration(network).write(path)
+    origin = Origin("regdb", 3, {"visible": 5, "infrared": 6}, 200, 0)
+    made = replace(calibration(network), origin=origin)
+    made.write(path)
+    assert Calibration.read(path) == made
     content = json.loads(path.read_text())
-    content["pairs"]["visible-infrared"]["points"][0]["colour"] = "red"
+    pair = content["pairs"]["visible-infrared"]
+    change(content, pair, pair["points"][0])
     path.write_text(json.dumps(content))
-    with pytest.raises(UserError, match="colour"):
+    with pytest.raises(UserError, match=r"x\.threshold\.json: no calibration, or damaged"):
         Calibration.read(path)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
 
-from tokenmatcher.commands.sides import sides_of
+from tokenmatcher.commands.sides import Measured, sides_of
 from tokenmatcher.commands.test import check_writable
-from tokenmatcher.errors import UserError
-from tokenmatcher.evaluation.calibration import PAIRS, Calibration, PairCalibration, file_beside, pair_name
+from tokenmatcher.contracts import Modality
+from tokenmatcher.errors import SettingError, UserError
+from tokenmatcher.evaluation.calibration import PAIRS, Calibration, Origin, PairCalibration, file_beside, pair_name
 from tokenmatcher.evaluation.threshold import CERTAINTY, operating_points, pairs_of
 from tokenmatcher.models.digest import digest_of
 from tokenmatcher.models.files import load_file
@@ -27,25 +30,60 @@ def calibrate(given: argparse.Namespace) -> None:
     print(report)
     path = given.output or file_beside(given.checkpoint)
     check_writable(path, "output")
+    if given.output:
+        check_replaceable(path)
     measured = sides_of(given, content, network)
-    print(f"pairs by {measured.source}")
+    images = {str(m): len(measured.sides[m].people) for m in Modality}
+    origin = Origin(measured.dataset, measured.trial, images, given.draws, given.seed)
+    print(f"pairs by {measured.source}; {origin}")
     if not measured.certain:
         print("note: a cluster is of pictures that look alike, so true accepts look better than they are")
+    pairs = _measured_pairs(given, measured)
+    found = Calibration(digest_of(network.state_dict()), measured.source, pairs, origin)
+    print(shown(found, given.false_accept))
+    found.write(path)
+    print(f"written: {path}")
+
+
+def check_replaceable(path: Path) -> None:
+    """A calibration takes the place of a former one alone.
+
+    Raises:
+        SettingError: there is another file.
+    """
+    if not path.exists():
+        return
+    if path.is_file():
+        with suppress(UserError):
+            Calibration.read(path)
+            return
+    raise SettingError("{output} {path}: there is a file that is no calibration", path=path)
+
+
+def _measured_pairs(given: argparse.Namespace, measured: Measured) -> dict[str, PairCalibration]:
     pairs = {}
     for one, other in PAIRS:
         second = None if one is other else measured.sides[other]
         genuine, impostor = pairs_of(measured.sides[one], second, excluded_cameras=measured.same_place)
         if not len(genuine) or not len(impostor):
-            print(f"{pair_name(one, other)}: no two cameras see the same person, nothing to measure")
+            lacking = "no two cameras see the same person" if len(impostor) else "no two people are seen by two cameras"
+            drawn = f" in the --images {given.images} that were drawn" if measured.left_out else ""
+            print(f"{pair_name(one, other)}: {lacking}{drawn}, nothing to measure")
             continue
         points = operating_points(genuine, impostor, given.false_accept, draws=given.draws, seed=given.seed)
         pairs[pair_name(one, other)] = PairCalibration(len(genuine), len(impostor), tuple(points))
+    if not pairs and measured.left_out:
+        raise SettingError("{images} {count}: too few to measure a threshold with", count=given.images)
     if not pairs:
         raise UserError(f"{given.checkpoint}: no pair of pictures to measure a threshold with")
-    found = Calibration(digest_of(network.state_dict()), measured.source, pairs)
-    print(shown(found, given.false_accept))
-    found.write(path)
-    print(f"written: {path}")
+    if not any(pair.points for pair in pairs.values()):
+        raise SettingError(
+            "{false_accept} {rates}: {most} impostor pairs are too few to measure a threshold with"
+            + (", more {images} give more" if measured.left_out else ""),
+            rates=" ".join(f"{rate:g}" for rate in given.false_accept),
+            most=max(pair.impostor for pair in pairs.values()),
+        )
+    return pairs
 
 
 def shown(found: Calibration, asked: Sequence[float]) -> str:

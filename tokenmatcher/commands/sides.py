@@ -40,12 +40,21 @@ Cameras = frozenset[tuple[int, int]]
 
 @dataclass(frozen=True)
 class Measured:
-    """Pictures of both modalities; how it is known who is on them, and whether it is; cameras at one place."""
+    """Pictures of both modalities, and what they are.
+
+    source: how it is known who is on them. certain: whether it is.
+    same_place: cameras at one place.
+    dataset: its name. trial: of a data set that has some.
+    left_out: whether there are more pictures than were drawn.
+    """
 
     sides: Mapping[Modality, Side]
     source: str
     certain: bool
     same_place: Cameras
+    dataset: str
+    trial: int | None
+    left_out: bool
 
 
 def sides_of(given: argparse.Namespace, content: Mapping[str, Any], network: Network) -> Measured:
@@ -55,6 +64,10 @@ def sides_of(given: argparse.Namespace, content: Mapping[str, Any], network: Net
         UserError: no such data set, trial, or pictures.
     """
     dataset = _dataset(given, content)
+    if dataset.in_one_file and given.data_dir:
+        raise SettingError(
+            "{data_dir} {path}: {name} says itself where its pictures are", path=given.data_dir, name=dataset.title
+        )
     data_dir = given.data_dir or dataset.default_dir
     if dataset.trials is None:
         trial = dataset.check_trial(given.trial)
@@ -84,7 +97,13 @@ def sides_of(given: argparse.Namespace, content: Mapping[str, Any], network: Net
         people = {m: np.array([record.identity for record in of], dtype=np.int64) for m, of in drawn.items()}
         features = {m: embed(m, of) for m, of in drawn.items()}
         return Measured(
-            _sides(features, people, drawn, apart=apart), f"identities of the {kind} images", True, same_place
+            _sides(features, people, drawn, apart=apart),
+            f"identities of the {kind} images",
+            True,
+            same_place,
+            dataset.name,
+            trial,
+            any(len(drawn[m]) < len(known[m]) for m in Modality),
         )
     features = {m: embed(m, of) for m, of in records.items()}
     try:
@@ -92,6 +111,7 @@ def sides_of(given: argparse.Namespace, content: Mapping[str, Any], network: Net
     except SettingError:  # its advice is for a run that is trained
         raise UserError(f"{given.checkpoint}: nobody knows who is on the pictures, and they do not cluster") from None
     rows = {m: np.flatnonzero(of != OUTLIER) for m, of in people.items()}
+    left_out = any(len(of) > given.images for of in rows.values())
     rows = {m: of[_drawn(len(of), given.images, random)] for m, of in rows.items()}
     return Measured(
         _sides(
@@ -103,6 +123,9 @@ def sides_of(given: argparse.Namespace, content: Mapping[str, Any], network: Net
         f"pseudo labels of the {kind} images",
         False,
         same_place,
+        dataset.name,
+        trial,
+        left_out,
     )
 
 
