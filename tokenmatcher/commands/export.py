@@ -54,6 +54,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given.input = given.input or "uint8"
     if given.output.exists() and not given.output.is_dir():
         raise SettingError("{output} {path}: is no folder", path=given.output)
+    if not given.license.isprintable():
+        raise SettingError("{license} {text}: must be one line of printable characters", text=given.license)
 
     from tokenmatcher.commands.exporting import export
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,25 +11,43 @@ from typing import Any
 
 import torch
 
+from tokenmatcher.contracts import Modality
 from tokenmatcher.datasets import DATASETS
-from tokenmatcher.errors import SettingError
+from tokenmatcher.errors import SettingError, shown
 from tokenmatcher.evaluation.calibration import Calibration
 from tokenmatcher.evaluation.evaluate import TEST_INTERPOLATION
 from tokenmatcher.evaluation.threshold import CERTAINTY
 from tokenmatcher.images.augment import IMAGENET_MEAN, IMAGENET_STD
 from tokenmatcher.models.base import Network
+from tokenmatcher.models.tensors import SUFFIX
 from tokenmatcher.report.tables import METRICS
 from tokenmatcher.version import __version__
 
 NAME, MARK = "README.md", "# TokenMatcher, trained on "
+FILES = {
+    "onnx": tuple(f"{m}.onnx" for m in Modality),
+    "torch": tuple(f"{m}.pt2" for m in Modality),
+    "safetensors": (f"model{SUFFIX}",),
+}
+NO_MIRROR = "Left out: they were measured with the average with the mirror image, which these graphs do without."
 
 
-def check_place(folder: Path) -> None:
-    """A card takes the place of a former card alone.
+def check_place(folder: Path, kind: str) -> None:
+    """An export takes the place of a former one of its kind alone, and a card that of a card.
 
     Raises:
-        SettingError: the folder holds a README.md that is none.
+        SettingError: the folder holds another export, a folder of a file's name, or a README.md that is no card.
     """
+    for name in (*FILES[kind], NAME):
+        if (folder / name).is_dir():
+            raise SettingError("{output} {folder}: its {name} is a folder", folder=folder, name=name)
+    for other, names in FILES.items():
+        if other != kind and any((folder / name).exists() for name in names):
+            raise SettingError(
+                "{output} {folder}: holds an export to {other}, and a card is of one; choose another folder",
+                folder=folder,
+                other=other,
+            )
     path = folder / NAME
     if path.exists() and MARK not in path.read_text(encoding="utf-8", errors="replace"):
         raise SettingError(
@@ -81,13 +100,13 @@ def model_card(
         calibration: of this network.
     """
     dataset = str(content.get("dataset", "unknown"))
-    title = next((kind.title for kind in DATASETS if kind.name == dataset), dataset)
+    title = next((kind.title for kind in DATASETS if kind.name == dataset), _cell(dataset))
     config, trial = network.config, content.get("trial")
     parameters = sum(parameter.numel() for parameter in network.parameters())
     lines = [
         "---",
         f"license: {'other' if licence else 'unknown'}",
-        *([f"license_name: {licence!r}"] if licence else []),
+        *([f"license_name: {json.dumps(licence, ensure_ascii=False)}"] if licence else []),
         "pipeline_tag: image-feature-extraction",
         "---",
         "",
@@ -97,14 +116,14 @@ def model_card(
         "",
         "| | |",
         "|---|---|",
-        f"| method | {content.get('method', 'tokenmatcher')}, {content.get('note', 'no note')} |",
+        f"| method | {_cell(content.get('method', 'tokenmatcher'))}, {_cell(content.get('note', 'no note'))} |",
         f"| network | {network.description}; {parameters:,} parameters |",
         f"| picture | {config.height} x {config.width} pixels (height x width), RGB; infrared pictures with three "
         "equal channels |",
         f"| feature | {network.width} numbers" + (", of length 1 |" if exported.input else " |"),
         f"| weights, SHA-256 | `{weights}` |",
         f"| written by | TokenMatcher {__version__}, PyTorch {torch.__version__} |",
-        f"| licence | {licence or 'not stated: what the training data and the starting weights allow'} |",
+        f"| licence | {_cell(licence or 'not stated: what the training data and the starting weights allow')} |",
         "",
         "## Files",
         "",
@@ -118,13 +137,18 @@ def model_card(
         "",
         "## Scores",
         "",
-        *_scores(content.get("scores")),
+        *(_scores(content.get("scores")) if exported.mirror else [NO_MIRROR]),
         "",
         "## Same person?",
         "",
-        *_thresholds(calibration),
+        *(_thresholds(calibration) if exported.mirror else [NO_MIRROR]),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _cell(value: object) -> str:
+    """For a table: on one line, and no end of a cell."""
+    return shown(str(value)).replace("|", "\\|")
 
 
 def _row(path: Path, difference: Mapping[str, float] | None) -> str:
@@ -141,11 +165,12 @@ def _preprocessing(network: Network, exported: Exported) -> list[str]:
     mean, std = (", ".join(f"{value:g}" for value in values) for values in (IMAGENET_MEAN, IMAGENET_STD))
     if exported.input is None:
         return [f"{resize}; scale to 0..1, subtract ({mean}), divide by ({std}). `tokenmatcher` does all this."]
+    each = " (the features of both are made unit before)" if config.unit_views else ""
     kind = "uint8 of 0..255" if exported.input == "uint8" else "float32 of 0..1"
     return [
         f"{resize}, order it as (3, {config.height}, {config.width}), {kind}; stack any number of them as `images`. "
         f"Inside the graph: mean ({mean}) and standard deviation ({std}), "
-        + ("the average with the mirror image, " if exported.mirror else "no mirror image, ")
+        + (f"the average with the mirror image{each}, " if exported.mirror else "no mirror image, ")
         + "division by the length.",
         "",
         "One graph for each modality, since each has a stem of its own. The similarity of two pictures is the product "
@@ -171,7 +196,8 @@ def _thresholds(calibration: Calibration | None) -> list[str]:
         for point in pair.points
     ]
     return [
-        f"Two pictures are taken for one person from this similarity on; measured with {calibration.source}.",
+        f"Two pictures are taken for one person from this similarity on; measured with {_cell(calibration.source)}"
+        + ("." if calibration.origin is None else f" ({_cell(calibration.origin)})."),
         "",
         f"| pair | false accepts | threshold ({CERTAINTY:.0%}) | true accepts |",
         "|---|---|---|---|",

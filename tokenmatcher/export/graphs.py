@@ -8,6 +8,7 @@ Legend: H and W image height and width in pixels, T tokens, D token width.
 
 from __future__ import annotations
 
+import io
 import logging
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -84,7 +85,9 @@ def write_torch(embedder: Embedder, path: Path, kind: str, facts: Mapping[str, s
             (pixels(embedder, TRACED, kind),),
             dynamic_shapes={"images": {0: torch.export.Dim("batch", min=1)}},
         )
-        torch.export.save(program, path, extra_files=dict(facts))
+        content = io.BytesIO()  # PyTorch does not say why it cannot write a file
+        torch.export.save(program, content, extra_files=dict(facts))
+        path.write_bytes(content.getbuffer())
         return _difference(embedder, torch.export.load(path).module(), kind)
 
 
