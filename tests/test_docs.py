@@ -12,6 +12,7 @@ from tokenmatcher.commands import test as testing
 from tokenmatcher.commands import train as training
 from tokenmatcher.datasets import find_dataset
 from tokenmatcher.doors import METHODS
+from tokenmatcher.evaluation.calibration import Calibration
 from tokenmatcher.people.__main__ import _parser as people
 from tokenmatcher.presets import PRESETS
 
@@ -47,6 +48,16 @@ def test_the_readme_is_short_and_its_links_lead_somewhere():
             heads = re.findall(r"(?m)^#+ (.*)$", (ROOT / link).read_text(encoding="utf-8"))
             slugs = {re.sub(r"[^\w -]", "", head.lower()).replace(" ", "-") for head in heads}
             assert anchor[1:] in slugs, f"{link}{anchor}"
+
+
+def test_the_thresholds_that_are_shown_are_those_measured():
+    text = (ROOT / "docs/export.md").read_text(encoding="utf-8")
+    measured = Calibration.read(ROOT / "benchmarks/results/threshold.json").pairs["visible-infrared"].points
+    assert len(measured) == 3
+    for point in measured:
+        accepts = f"{100 * point.true_accept:.1f} % ({100 * point.true_low:.1f} to {100 * point.true_high:.1f})"
+        threshold = f"{point.threshold:.3f} ({point.low:.3f} to {point.high:.3f})"
+        assert f"| visible-infrared | {point.false_accept:g} | {threshold} | {accepts} |" in text
 
 
 def known_flags():
