@@ -6,11 +6,15 @@ Two frames with the same three people stand for a video; a tracker would join th
 """
 
 import sys
+from pathlib import Path
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # for `python examples/tracker.py`, nothing installed
+
 from tokenmatcher import TokenMatcher
+from tokenmatcher.cli import Parser, run
 from tokenmatcher.people import World, render
 
 
@@ -32,10 +36,16 @@ def frame_of(people, shot):
     return frame, np.array(detections, dtype=float)
 
 
-if __name__ == "__main__":
-    model = TokenMatcher.from_checkpoint(sys.argv[1])
+def main():
+    parser = Parser("Boxes of two frames, joined by their similarities.")
+    parser.add_argument("checkpoint", type=Path)
+    model = TokenMatcher.from_checkpoint(parser.parse_args().checkpoint)
     first, second = (embeddings(model, *frame_of(people, shot)) for people, shot in (([3, 1, 2], 0), ([1, 2, 3], 1)))
     print("embeddings:", first.shape, first.dtype)
     rows, columns = linear_sum_assignment(first @ second.T, maximize=True)
     for row, column in zip(rows, columns, strict=True):
         print(f"box {row} of the first frame is box {column} of the second, {first[row] @ second[column]:.2f} alike")
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,9 +1,12 @@
 """The examples run, and the documents show what they are."""
 
 import runpy
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -24,6 +27,38 @@ def test_the_example_runs(capsys, monkeypatch):
     assert 0 < values["scores"].rank1 <= 1
     assert values["match"].num_rows >= values["match"].num_columns >= 1
     assert "demo_vit.pth" in capsys.readouterr().out
+
+
+def test_a_tracker_is_found_as_a_script_and_says_what_it_lacks(capsys, monkeypatch):
+    path = ROOT / "examples/tracker.py"
+    monkeypatch.setattr("sys.path", [place for place in sys.path if Path(place).resolve() != ROOT])
+    monkeypatch.setattr("sys.argv", [str(path)])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_path(str(path), run_name="__main__")
+    assert str(ROOT) in sys.path and ended.value.code == 2
+    assert capsys.readouterr().err.startswith("error: the following arguments are required: checkpoint")
+
+
+@pytest.mark.parametrize("kind", ["uint8", "float"])
+def test_either_graph_is_served(kind, tmp_path, monkeypatch):
+    """By a stand-in for onnxruntime that gives the mean of what it gets."""
+    shape = ["batch", 3, 8, 4]
+
+    def run(_names, given):
+        images = given["images"]
+        assert images.shape == (1, *shape[1:]) and images.dtype == {"uint8": np.uint8, "float": np.float32}[kind]
+        return [images.mean((1, 2, 3))[:, None]]
+
+    place = SimpleNamespace(name="images", shape=shape, type=f"tensor({kind})")
+    session = SimpleNamespace(get_inputs=lambda: [place], run=run)
+    monkeypatch.setitem(sys.modules, "onnxruntime", SimpleNamespace(InferenceSession=lambda *_, **__: session))
+    Image.new("RGB", (9, 9), (51, 51, 51)).save(tmp_path / "a.png")
+    monkeypatch.setattr("sys.argv", ["x", "exported", "visible", str(tmp_path / "a.png")])
+    found = runpy.run_path(str(ROOT / "examples/onnx_embed.py"))["found"]
+    assert found[0, 0] == pytest.approx({"uint8": 51, "float": 0.2}[kind], rel=1e-5)
+    monkeypatch.setattr("sys.argv", ["x", "exported", "visible"])
+    with pytest.raises(SystemExit, match="usage: "):
+        runpy.run_path(str(ROOT / "examples/onnx_embed.py"))
 
 
 def test_figures(tmp_path, monkeypatch):

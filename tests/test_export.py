@@ -51,7 +51,7 @@ def test_onnx_embeds_without_pytorch(trained, pictures, tmp_path):
 
 
 def test_a_tracker_is_fed(trained, tmp_path):
-    done = call("-m", "examples.tracker", trained)
+    done = call("examples/tracker.py", trained)
     assert "(3, " in done.stdout
 
 
