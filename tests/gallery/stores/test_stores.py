@@ -1,6 +1,7 @@
 """Every store held to a search by NumPy over a list."""
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -221,8 +222,48 @@ def test_a_damaged_index_is_told(tmp_path):
     for path in place.rglob("*"):
         if path.is_file():
             path.write_bytes(b"damage")
-    with pytest.raises(UserError, match="damaged, or no index"):
+    with pytest.raises(UserError, match="damaged, or no index") as error:
         open_store(str(place))
+    assert ".rs" not in str(error.value), "no place in LanceDB's source"
+
+
+class Full:
+    """A table on a disk that is full."""
+
+    def __init__(self, schema):
+        self.schema = schema
+
+    def add(self, *values):
+        raise RuntimeError("lance error: LanceError(IO): No space left on device (os error 28), /x/src/io.rs:1:2")
+
+    delete = add
+
+
+def test_a_full_disk_is_told(tmp_path, monkeypatch):
+    store, (entries, features) = made("lance", tmp_path), pictures(2)
+    monkeypatch.setattr(store, "table", Full(store.table.schema))
+    for change in (lambda: store.add(entries, features), lambda: store.remove(["/a.jpg"])):
+        with pytest.raises(UserError, match=r"index: cannot be written \(No space left on device\)$"):
+            change()
+
+
+def test_a_folder_that_cannot_be_made_is_told(tmp_path):
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(UserError, match=r"output .*file/index: cannot be made \(Not a directory\)"):
+        open_store(str(tmp_path / "file" / "index"), ABOUT)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_where_the_checkpoint_lies_is_learnt_anew(tmp_path, kind):
+    store = made(kind, tmp_path)
+
+    def opened(create):
+        if kind == "lance":
+            return open_store(store.place, create)
+        return QdrantStore(store.client, store.collection, store.place, create)
+
+    moved = replace(ABOUT, checkpoint="/elsewhere/last.pt")
+    assert opened(moved).about == opened(None).about == moved
 
 
 def test_an_index_of_another_version_is_told(tmp_path):
@@ -238,6 +279,14 @@ def test_a_collection_of_somebody_elses_is_told():
         QdrantStore(client, "theirs", "qdrant+http://here/theirs", None)
     with pytest.raises(UserError, match="no index there"):
         QdrantStore(client, "absent", "qdrant+http://here/absent", None)
+
+
+@pytest.mark.parametrize("place", ["qdrant://localhost/people", "s3://bucket/people", "http://host:6333/people"])
+def test_a_kind_that_is_not_known_is_no_folder(place, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=r"an index is a folder, or qdrant\+http://host:port/collection"):
+        open_store(place, ABOUT)
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(

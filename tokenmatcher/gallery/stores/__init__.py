@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
@@ -20,11 +21,13 @@ def open_store(place: str, create: About | None = None) -> Store:
     """The index in a folder, or in a cluster's collection.
 
     Args:
-        create: make it for this model where there is none.
+        create: make it for this model where there is none; where there is one it learns where the checkpoint lies.
 
     Raises:
         UserError: there is none, it is no index, it is of another model than `create`, or its package is missing.
     """
+    if re.match(r"[\w+.-]+://", place) and not place.startswith(CLUSTER):
+        raise UserError(f"{place}: an index is a folder, or {CLUSTER}http://host:port/collection")
     package, module = ("qdrant_client", "qdrant") if place.startswith(CLUSTER) else ("lancedb", "lance")
     needed(package, place)
     store: Store = import_module(f"tokenmatcher.gallery.stores.{module}").connect(place, create)

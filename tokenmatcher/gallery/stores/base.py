@@ -5,9 +5,10 @@ Legend: N entries, Q queries, D width of a feature.
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 
 import numpy as np
 
@@ -68,6 +69,31 @@ class Store(ABC):
     @abstractmethod
     def optimise(self, *, progress: bool = False) -> None:
         """After many changes: order the database for searches."""
+
+
+@contextmanager
+def told(place: str, what: str, *more: type[Exception]) -> Iterator[None]:
+    """A database's own errors as a line that names the index: a full disk, damaged files.
+
+    Args:
+        more: kinds of errors that are its own here.
+
+    Raises:
+        UserError: it fails.
+    """
+    kinds: tuple[type[Exception], ...] = (RuntimeError, ValueError, OSError, *more)
+    try:
+        yield
+    except kinds as error:
+        raise UserError(f"{place}: {what} ({_said(error)})") from None
+
+
+def _said(error: Exception) -> str:
+    """The cause, without the lines of Rust that LanceDB puts around it."""
+    text = " ".join(str(error).split())
+    if found := re.search(r"([^:()]+) \(os error \d+\)", text):
+        return found[1].strip()
+    return re.sub(r",? ?[^ ,]*\.rs:\d+(:\d+)?", "", text)[:200]
 
 
 def ordered(hits: list[Hit]) -> list[Hit]:

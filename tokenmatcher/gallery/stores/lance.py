@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, fields
 from datetime import timedelta
 from functools import partial
@@ -29,10 +29,10 @@ import pyarrow as pa
 from lancedb.index import IvfFlat, IvfRq
 
 from tokenmatcher.contracts import Modality
-from tokenmatcher.errors import UserError
+from tokenmatcher.errors import SettingError, UserError
 from tokenmatcher.files import only_one
 from tokenmatcher.gallery.records import About, Entry, Filter, Hit
-from tokenmatcher.gallery.stores.base import Store, check_about, check_same_model, ordered
+from tokenmatcher.gallery.stores.base import Store, check_about, check_same_model, ordered, told
 
 PICTURES, ABOUT, VECTOR, DISTANCE = "pictures", "about", "vector", "_distance"
 LISTED = 20_000  # entries from which on lists are faster than comparing with all
@@ -43,6 +43,7 @@ GROWN = 2.0  # times the entries that lists were made for, after which they are 
 LISTS_FOR = "lists_for"  # column of `about`: how many entries the lists were made for
 TRIES = 5  # to read
 CHUNK = 500  # paths in a condition
+CANNOT = "cannot be written"
 
 T = TypeVar("T")
 
@@ -66,10 +67,20 @@ def connect(place: str, create: About | None) -> LanceStore:
         raise UserError(f"{place}: no index there; tokenmatcher index makes one")
     if not _is_index(folder) and folder.is_dir() and any(entry.name not in begun for entry in folder.iterdir()):
         raise UserError(f"{place}: a folder with other files, not an index")
-    try:
+    if create is not None:
+        _make(folder)
+    with told(place, "damaged, or no index", LookupError, TypeError):
         return LanceStore(folder, create)
-    except (RuntimeError, ValueError, LookupError, TypeError) as error:  # LanceDB's own, of damaged files
-        raise UserError(f"{place}: damaged, or no index ({str(error)[:200]})") from None
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        writable = os.access(folder, os.W_OK)
+    except OSError as error:
+        raise SettingError("{output} {folder}: cannot be made ({error})", folder=folder, error=error.strerror) from None
+    if not writable:
+        raise UserError(f"{folder}: cannot be written to")
 
 
 def _is_index(folder: Path) -> bool:
@@ -81,13 +92,9 @@ class LanceStore(Store):
 
     def __init__(self, folder: Path, create: About | None) -> None:
         self.place, self.folder = str(folder), folder
-        if create is not None:
-            folder.mkdir(parents=True, exist_ok=True)
-            if not os.access(folder, os.W_OK):
-                raise UserError(f"{folder}: cannot be written to")
         self.database = lancedb.connect(folder)
         if create is not None and not _is_index(folder):
-            with self.writing():
+            with self.writing(), told(self.place, "cannot be made"):
                 if not _is_index(folder):
                     self._create(create)
         self.facts = self.database.open_table(ABOUT)
@@ -95,6 +102,10 @@ class LanceStore(Store):
         self.about = check_about(About(**{field.name: row[field.name] for field in fields(About)}), self.place)
         if create is not None:
             check_same_model(self.about, create, self.place)
+            if create.checkpoint != self.about.checkpoint:
+                with self.writing(), told(self.place, CANNOT):
+                    self.facts.update(values={"checkpoint": create.checkpoint})
+                self.about = create
         self.table = self.database.open_table(PICTURES)
 
     def _create(self, about: About) -> None:
@@ -107,8 +118,12 @@ class LanceStore(Store):
         # Last: without it there is no index.
         self.database.create_table(ABOUT, data=[{**asdict(about), LISTS_FOR: 0}], mode="overwrite")
 
-    def writing(self) -> AbstractContextManager[None]:
-        return only_one(self.folder, "output")
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        with ExitStack() as held:
+            with told(self.place, CANNOT):
+                held.enter_context(only_one(self.folder, "output"))
+            yield
 
     def add(self, entries: Sequence[Entry], features: np.ndarray) -> None:
         if not entries:
@@ -118,11 +133,13 @@ class LanceStore(Store):
         ]
         flat = pa.array(np.ascontiguousarray(features, dtype=np.float32).reshape(-1))
         vectors = pa.FixedSizeListArray.from_arrays(flat, self.about.width)
-        self.table.add(pa.Table.from_arrays([*columns, vectors], schema=self.table.schema))
+        with told(self.place, CANNOT):
+            self.table.add(pa.Table.from_arrays([*columns, vectors], schema=self.table.schema))
 
     def remove(self, paths: Sequence[str]) -> None:
         for start in range(0, len(paths), CHUNK):
-            self.table.delete(_one_of("path", paths[start : start + CHUNK]))
+            with told(self.place, CANNOT):
+                self.table.delete(_one_of("path", paths[start : start + CHUNK]))
 
     def search(self, queries: np.ndarray, count: int, where: Filter) -> list[list[Hit]]:
         return [self._read(partial(self._hits, query, count, _condition(where))) for query in queries]
@@ -158,11 +175,12 @@ class LanceStore(Store):
         """
         for left in reversed(range(TRIES)):
             try:
-                self.table.checkout_latest()
-                return ask()
-            except (RuntimeError, ValueError, OSError) as error:  # noqa: PERF203 (LanceDB's own, and rare)
+                with told(self.place, "cannot be read"):
+                    self.table.checkout_latest()
+                    return ask()
+            except UserError:  # noqa: PERF203 (rare)
                 if not left:
-                    raise UserError(f"{self.place}: cannot be read ({str(error)[:200]})") from None
+                    raise
         raise AssertionError
 
     def optimise(self, *, progress: bool = False) -> None:

@@ -79,6 +79,9 @@ class QdrantStore(Store):
             raise UserError(f"{place}: a collection that is no index of this program") from None
         if create is not None:
             check_same_model(self.about, create, place)
+            if create.checkpoint != self.about.checkpoint:
+                self._ask(client.update_collection, collection, metadata=asdict(create))
+                self.about = create
 
     def _create(self, about: About) -> None:
         local = isinstance(getattr(self.client, "_client", None), QdrantLocal)
