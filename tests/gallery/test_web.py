@@ -1,10 +1,12 @@
 """The local page: its requests, and what a browser shows with the network off."""
 
+import os
 import re
 import socket
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -134,6 +136,47 @@ def test_nothing_dropped_is_a_message(client):
 def test_a_huge_upload_is_refused(http):
     answer = http.post("/gradio_api/upload", files={"files": ("huge.png", bytes(LARGEST + 2**16))})
     assert answer.status_code == 413 and "exceeded" in answer.text
+
+
+@pytest.mark.parametrize(
+    ("length", "status"), [("Content-Length: 999999999", 413), ("Transfer-Encoding: chunked", 411), ("X-None: 1", 411)]
+)
+def test_a_request_that_is_too_large_or_endless_is_refused_unread(address, length, status):
+    port = urlsplit(address).port
+    with socket.create_connection((HERE, port), timeout=600) as raw:
+        raw.sendall(f"POST /gradio_api/upload HTTP/1.1\r\nHost: {HERE}:{port}\r\n{length}\r\n\r\n".encode())
+        assert raw.recv(100).split()[1] == str(status).encode()
+
+
+@pytest.mark.parametrize(
+    ("name", "answers"), [("127.0.0.1", True), ("LOCALHOST", True), ("[::1]", True), ("rebound.example", False)]
+)
+def test_a_name_that_a_stranger_lets_point_here_is_refused(http, name, answers):
+    status = http.get("/config", headers={"host": f"{name}:{http.base_url.port}"}).status_code
+    assert status == (200 if answers else 400)
+
+
+@pytest.mark.parametrize("origin", ["null", "http://evil.example", "http://localhost:1", "own"])
+def test_another_pages_request_is_refused(http, address, origin):
+    headers = {"origin": address.rstrip("/") if origin == "own" else origin}
+    answer = http.post("/gradio_api/upload", files={"files": ("small.png", b"x")}, headers=headers)
+    assert answer.status_code == (200 if origin == "own" else 403)
+
+
+def test_a_page_at_an_ipv6_address_beside_a_proxy(gallery, monkeypatch):
+    """Gradio asks its own page, which must not go through the proxy."""
+    if not socket.has_ipv6:
+        pytest.skip("no IPv6 here")
+    for name in ("http_proxy", "HTTP_PROXY", "ALL_PROXY"):
+        monkeypatch.setenv(name, f"http://{HERE}:9")
+    monkeypatch.setenv("no_proxy", "example.org")
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    port = free_port()
+    with served(gallery, "::1", port) as address:
+        assert address == f"http://[::1]:{port}/"
+        assert os.environ["NO_PROXY"] == "example.org,::1"
+        assert httpx.get(f"{address}config", trust_env=False, timeout=None).status_code == 200
+    assert os.environ["no_proxy"] == "example.org" and "NO_PROXY" not in os.environ
 
 
 def ask(http, path):

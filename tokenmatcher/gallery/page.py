@@ -11,7 +11,7 @@ from pathlib import Path
 from PIL import Image
 
 from tokenmatcher.contracts import Modality
-from tokenmatcher.errors import UserError
+from tokenmatcher.errors import UserError, shown
 from tokenmatcher.gallery.records import shown_time
 from tokenmatcher.gallery.search import Gallery, Match
 from tokenmatcher.images.pictures import opened
@@ -76,14 +76,14 @@ def _figure(path: Path, kind: str, caption: str) -> str:
         file = io.BytesIO()
         thumbnail(path).save(file, "JPEG", quality=85)
         data = base64.b64encode(file.getvalue()).decode()
-        shown = f'<img alt="" src="data:image/jpeg;base64,{data}">'
+        image = f'<img alt="" src="data:image/jpeg;base64,{data}">'
     except UserError:
-        shown = '<div class="gone">cannot be read any more</div>'
+        image = '<div class="gone">cannot be read any more</div>'
     return (
-        f'<figure class="{kind}" title="{escape(_text(path))}">{shown}'
+        f'<figure class="{kind}" title="{escape(_text(path))}">{image}'
         f"<figcaption>{escape(caption)}<br>{escape(path.name)}</figcaption></figure>"
     )
 
 
 def _text(path: Path) -> str:
-    return str(UserError(str(path)))  # as a terminal would show it
+    return shown(str(path))

@@ -5,6 +5,7 @@ Legend: D width of a feature.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -129,16 +130,22 @@ class Gallery:
         return feature
 
     def matches(
-        self, feature: np.ndarray, modality: Modality, count: int, where: Filter | None = None, *, but: str = ""
+        self,
+        feature: np.ndarray,
+        modality: Modality,
+        count: int,
+        where: Filter | None = None,
+        *,
+        but: Sequence[str] = (),
     ) -> list[Match]:
         """The most similar entries of a (D,) feature, the best first.
 
         Args:
             modality: of the picture that the feature is from.
-            but: path of an entry that is left out: the query itself.
+            but: paths of entries that are left out: the query itself.
         """
-        hits = self.store.search(feature[None], count + bool(but), where or Filter())[0]
-        hits = [hit for hit in hits if hit.entry.path != but][:count]
+        hits = self.store.search(feature[None], count + len(but), where or Filter())[0]
+        hits = [hit for hit in hits if hit.entry.path not in but][:count]
         thresholds = {
             m: self.calibration.threshold(modality, m, self.false_accept) if self.calibration else None
             for m in Modality

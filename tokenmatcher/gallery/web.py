@@ -10,7 +10,7 @@ import os
 import re
 import socket
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from html import escape
 from pathlib import Path
@@ -22,6 +22,7 @@ from PIL import Image
 
 from tokenmatcher.contracts import Modality
 from tokenmatcher.errors import SettingError, UserError
+from tokenmatcher.gallery.guard import guards, in_url
 from tokenmatcher.gallery.page import SIZE, thumbnail
 from tokenmatcher.gallery.records import Filter, shown_time
 from tokenmatcher.gallery.search import Gallery, Match, described
@@ -32,7 +33,8 @@ MOST = 100  # matches shown
 EVERYTHING = "both"
 COLUMNS = ("rank", "score", "same person?", "modality", "camera", "time", "picture")
 WIDTHS = (60, 70, 120, 90, 80, 160, 320)  # pixels
-KEPT = 600  # seconds that a browser's pictures lie on disk
+KEPT = 600  # seconds after which a browser's pictures are removed, and between two looks for them
+EVERYWHERE = ("0.0.0.0", "::")  # hosts that stand for all addresses of this machine
 CSS = """
 footer { display: none !important; }
 #found .grid-wrap { max-height: none !important; }
@@ -103,7 +105,8 @@ class Page:
             raise _Said("this picture has just been removed from the index")
         entry, feature = found
         title = f"{Path(entry.path).name}, {entry.modality}" + (f", camera {entry.camera}" if entry.camera else "")
-        return self._answer(_picture(entry.path), title, feature, entry.modality, among, cameras, count, but=entry.path)
+        picture, itself = _picture(entry.path), (entry.path,)
+        return self._answer(picture, title, feature, entry.modality, among, cameras, count, but=itself)
 
     def _answer(
         self,
@@ -115,7 +118,7 @@ class Page:
         cameras: list[str],
         count: float,
         *,
-        but: str = "",
+        but: Sequence[str] = (),
     ) -> Answer:
         """Values of the components in `OUTPUTS`' order."""
         where = Filter(tuple(cameras), None if among == EVERYTHING else Modality(among))
@@ -200,10 +203,15 @@ def _chosen(event: gr.SelectData) -> tuple[int | None, gr.Button]:
 
 
 @contextmanager
-def _uploads_in(folder: str) -> Iterator[None]:
-    """Gradio asks its environment where to keep what browsers send, for every upload."""
-    former = {name: os.environ.get(name) for name in ("GRADIO_TEMP_DIR", "GRADIO_ANALYTICS_ENABLED")}
-    os.environ.update(GRADIO_TEMP_DIR=folder, GRADIO_ANALYTICS_ENABLED="False")
+def _environment(folder: str, host: str) -> Iterator[None]:
+    """Gradio asks its environment where to keep what browsers send, for every upload; and it asks its own page whether
+    it is there, which no proxy can answer."""
+    direct = ",".join(filter(None, (os.environ.get("no_proxy") or os.environ.get("NO_PROXY"), host)))
+    values = {
+        "GRADIO_TEMP_DIR": folder, "GRADIO_ANALYTICS_ENABLED": "False", "no_proxy": direct, "NO_PROXY": direct,
+    }  # fmt: skip
+    former = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
     try:
         yield
     finally:
@@ -227,10 +235,11 @@ def served(gallery: Gallery, host: str, port: int) -> Iterator[str]:
         raise SettingError(
             "{host} {named}, {port} {number}: cannot be listened at ({error})", named=host, number=port, error=error
         ) from None
-    with tempfile.TemporaryDirectory(prefix="tokenmatcher-") as folder, _uploads_in(folder):
+    asked = "localhost" if host == EVERYWHERE[0] else host  # where Gradio looks whether it is there
+    with tempfile.TemporaryDirectory(prefix="tokenmatcher-") as folder, _environment(folder, asked):
         blocks = build(gallery)
-        _, address, _ = blocks.queue().launch(
-            server_name=host,
+        blocks.queue().launch(
+            server_name=in_url(host),
             server_port=port,
             share=False,
             quiet=True,
@@ -239,8 +248,9 @@ def served(gallery: Gallery, host: str, port: int) -> Iterator[str]:
             ssr_mode=False,
             max_file_size=LARGEST,
             css=CSS,
+            app_kwargs={"middleware": guards(host, LARGEST)},
         )
         try:
-            yield str(address)
+            yield f"http://{socket.gethostname() if host in EVERYWHERE else in_url(host)}:{port}/"
         finally:
             blocks.close(verbose=False)
