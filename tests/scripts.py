@@ -18,7 +18,7 @@ ENVIRONMENT = {"OMP_NUM_THREADS": "1", **os.environ}
 IMPORTED = (
     "tokenmatcher.commands.training,tokenmatcher.commands.testing,tokenmatcher.commands.prepare,tokenmatcher.people,"
     "tokenmatcher.commands.exporting,tokenmatcher.commands.calibrating,tokenmatcher.commands.galleries,"
-    "tokenmatcher.commands.reporting,"
+    "tokenmatcher.commands.searching,tokenmatcher.commands.reporting,"
     "torch.utils.tensorboard"
 )
 

@@ -231,6 +231,13 @@ def file(text: str) -> Path:
     return Path(text)
 
 
+def place(text: str) -> str:
+    """Where an index or a page is, not empty; for `type=` of a flag."""
+    if not text.strip():
+        raise ValueError
+    return text
+
+
 def minutes(text: str) -> float:
     """A length of time, not negative; for `type=` of a flag."""
     return number(text, float, lambda value: 0 <= value < float("inf"), "a number of minutes, 0 or more")

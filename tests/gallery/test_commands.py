@@ -1,5 +1,6 @@
 """`tokenmatcher index` and `tokenmatcher search` as a user types them."""
 
+import errno
 import json
 import os
 import re
@@ -14,10 +15,13 @@ from PIL import Image
 from runs import refused
 from scripts import Forked, call
 
-from tokenmatcher.commands import index, search, serve
+from tokenmatcher.commands import index, search, searching, serve
+from tokenmatcher.commands.searching import _table
+from tokenmatcher.contracts import Modality
 from tokenmatcher.errors import UserError
 from tokenmatcher.gallery import stores
-from tokenmatcher.gallery.records import Filter
+from tokenmatcher.gallery.records import Entry, Filter
+from tokenmatcher.gallery.search import Match
 from tokenmatcher.gallery.stores import open_store
 
 pytestmark = pytest.mark.slow
@@ -69,6 +73,90 @@ def test_several_queries_either_direction_and_times(place, folder):
     done = call(*SEARCH, place, next(folder.glob("night/*/*")), *flags, "--json")
     matches = json.loads(done.stdout)["queries"][0]["matches"]
     assert {match["time"] for match in matches} == {"2026-05-03 00:00:00"} and len(matches) == 6
+
+
+def answers(capsys, *words):
+    """Paths that a search in this process finds of each query, by the query's name, and what it says beside."""
+    search.main([*map(str, words), "--device", "cpu", "--json"])
+    said = capsys.readouterr()
+    queries = json.loads(said.out)["queries"]
+    return {Path(one["query"]).name: [match["path"] for match in one["matches"]] for one in queries}, said.err
+
+
+def test_all_there_are_may_be_asked_for(place, folder, capsys):
+    query = next(folder.glob("night/*/*"))
+    assert len(answers(capsys, place, query, "-k", 99_999_999_999)[0][query.name]) == 23
+
+
+def test_a_date_alone_is_its_day(place, folder, capsys):
+    query = next(folder.glob("night/*/*"))
+    flags = ("--since", "2026-05-04", "--until", "2026-05-04", "-k", 9)
+    assert len(answers(capsys, place, query, *flags)[0][query.name]) == 5, "those of 23:05"
+
+
+def test_damaged_queries_are_passed_over(place, folder, tmp_path, capsys):
+    """Among others, which a link may lead to."""
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in/linked").symlink_to(folder / "night", target_is_directory=True)
+    (tmp_path / "in/bad.png").write_text("x")
+    os.mkfifo(tmp_path / "in/pipe.png")
+    found, said = answers(capsys, place, tmp_path / "in", "-k", 1)
+    assert len(found) == 6 and [line.split(": ")[0] for line in said.splitlines()] == ["passed over"] * 2
+    with pytest.raises(UserError, match=r"bad\.png: cannot be read as an image"):
+        search.main([str(place), str(tmp_path / "in/bad.png"), "--device", "cpu"])
+    with pytest.raises(UserError, match="none of the 2 can be read"):
+        search.main([str(place), *map(str, (tmp_path / "in").glob("*.png")), "--device", "cpu"])
+
+
+def test_a_query_through_a_link_is_left_out(folder, checkpoint, tmp_path, capsys):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in/linked").symlink_to(folder / "night", target_is_directory=True)
+    place, flags = tmp_path / "index", ("--checkpoint", checkpoint, "--images", tmp_path / "in")
+    index.main(list(map(str, (*flags, "--modality", "infrared", "-o", place, "--device", "cpu"))))
+    capsys.readouterr()
+    found, _ = answers(capsys, place, tmp_path / "in/../in/linked", "-k", 9)
+    assert len(found) == 6
+    for name, paths in found.items():
+        assert len(paths) == 5 and name not in map(os.path.basename, paths)
+    index.main(["-o", str(place), "--forget", str(tmp_path / "in"), "--no-progress"])
+    assert "6 pictures below" in capsys.readouterr().out
+
+
+def test_a_table_shows_names_as_they_are_and_nothing_for_the_terminal():
+    entry = Entry("/a  b/\x1b[2J.png", Modality.VISIBLE, "ga\x1b[31m\nte", None, 1, 1)
+    said = _table([Match(1, entry, 0.5, None)])
+    assert "/a  b/\\x1b[2J.png" in said and "ga\\x1b[31m\\nte" in said and "\x1b" not in said
+
+
+def test_a_page_on_a_full_disk_is_told(place, folder, tmp_path, monkeypatch):
+    def full(path):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(searching, "replacing", full)
+    words = (place, next(folder.glob("night/*/*")), "--html", tmp_path / "x.html", "--device", "cpu")
+    with pytest.raises(UserError, match=r"html .*x\.html: cannot be written \(.*No space left"):
+        search.main(list(map(str, words)))
+
+
+@pytest.mark.parametrize(
+    ("command", "words", "said"),
+    [
+        (index, ["--images", ""], "--images"),
+        (index, ["-o", ""], "--output/-o"),
+        (index, ["-o", "x", "--checkpoint", "c.pt"], "required: --images, --modality"),
+        (index, ["-o", "x", "--forget", "d", "--images", "e"], "forget does not go with images"),
+        (search, ["index", ""], "QUERY"),
+        (search, ["", "query.jpg"], "INDEX"),
+        (search, ["index", "q.jpg", "--camera", " ,"], "camera ' ,': names no camera"),
+        (search, ["index", "q.jpg", "--camera", ""], "camera '': names no camera"),
+        (search, ["index", "q.jpg", "--until", ""], "until ''"),
+        (search, ["index", "q.jpg", "--since", "2026-05-02", "--until", "2026-05-01"], "since 2026-05-02 lies after"),
+        (serve, ["index", "--host", ""], "--host"),
+    ],
+)
+def test_flags_that_say_nothing_are_refused(command, words, said):
+    with pytest.raises(UserError, match=re.escape(said)):
+        command.main(words)
 
 
 def test_a_page_is_written(place, folder, tmp_path):
@@ -182,6 +270,7 @@ def test_a_page_is_served_until_told_to_end(place, host, warned):
         os.kill(run.pid, signal.SIGTERM)
         done = run.wait()
     assert done.returncode == 130
+    assert f"http://{socket.gethostname() if warned else host}:{port}/ until" in done.stdout
     assert ("WARNING: --host 0.0.0.0: whoever reaches" in done.stderr and "no password" in done.stderr) is warned
 
 

@@ -1,5 +1,6 @@
 """An index follows its folder."""
 
+import errno
 import os
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from galleries import crowd, person
 from tokenmatcher.contracts import Modality
 from tokenmatcher.errors import UserError
 from tokenmatcher.gallery import index
-from tokenmatcher.gallery.index import about, update
+from tokenmatcher.gallery.index import about, forget, update
 from tokenmatcher.gallery.records import Filter
 from tokenmatcher.gallery.scan import scan
 from tokenmatcher.gallery.stores import open_store
@@ -78,6 +79,61 @@ def test_what_is_gone_stays_unless_pruned_and_other_folders_are_let_alone(bring,
     assert bring(folder / "day") == (0, 0, 5, 1, 0) and store.count(Filter()) == 9
     assert bring(folder / "day", prune=True) == (0, 0, 5, 1, 0) and store.count(Filter()) == 8
     assert bring(folder / "day", prune=True) == (0, 0, 5, 0, 0) and store.count(Filter()) == 8
+
+
+def test_what_cannot_be_looked_at_is_not_gone(store, model, tmp_path, monkeypatch):
+    """A locked folder, a link to a disk that is away, and a picture that is gone."""
+    folder, disk = crowd(tmp_path / "in", people=1), tmp_path / "disk"
+    person(disk / "cam9/1.png", 1)
+    (folder / "linked").symlink_to(disk, target_is_directory=True)
+
+    def bring():
+        return update(
+            store, model, scan(folder, VISIBLE), folder, VISIBLE, prune=True, progress=False, say=lambda line: None
+        )
+
+    bring()
+    disk.rename(tmp_path / "away")
+    next(folder.glob("night/*/*")).unlink()
+    scandir, locked = os.scandir, str(folder / "day/2026-05-03")
+
+    def guarded(place="."):
+        if str(place) == locked:
+            raise PermissionError(errno.EACCES, "Permission denied", locked)
+        return scandir(place)
+
+    monkeypatch.setattr(os, "scandir", guarded)
+    report = bring()
+    assert (report.gone, report.unread, report.known) == (1, 2, 2) and store.count(Filter()) == 4
+
+
+def test_what_lies_below_a_folder_is_forgotten(bring, store, tmp_path):
+    folder = crowd(tmp_path / "in", people=2)
+    bring(folder / "day")
+    bring(folder / "night", INFRARED)
+    (tmp_path / "way").symlink_to(tmp_path, target_is_directory=True)
+    folder.rename(tmp_path / "other")
+    assert forget(store, tmp_path / "in/da", progress=False) == 0
+    assert forget(store, tmp_path / "way/in/day/2026-05-01", progress=False) == 2 and store.count(Filter()) == 6
+    last = max(entry.path for entry in store.entries())
+    assert forget(store, Path(last), progress=False) == 1, "a picture by its name"
+    assert forget(store, folder, progress=False) == 5 and store.count(Filter()) == 0
+
+
+def test_lists_that_a_killed_run_left_out_are_made(bring, store, tmp_path, monkeypatch):
+    folder, calls = crowd(tmp_path / "in", people=1), []
+    bring(folder)
+    monkeypatch.setattr(store, "optimise", lambda **options: calls.append(options))
+    assert bring(folder) == (0, 0, 4, 0, 0) and len(calls) == 1
+
+
+def test_a_full_disk_at_the_end_is_told(bring, store, tmp_path, monkeypatch):
+    def full(**options):
+        raise RuntimeError("lance error: LanceError(IO): No space left on device (os error 28), /x/src/io.rs:1:2")
+
+    monkeypatch.setattr(store, "optimise", full)
+    with pytest.raises(UserError, match=r"index: cannot be written \(No space left on device\)$"):
+        bring(crowd(tmp_path / "in", people=1))
 
 
 def test_damaged_pictures_are_told_and_passed_over(bring, store, tmp_path):

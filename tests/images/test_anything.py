@@ -1,3 +1,5 @@
+import os
+
 import numpy as np
 import pytest
 import torch
@@ -80,6 +82,12 @@ def test_a_folder_is_all_pictures_in_it(tmp_path):
     names = [path.relative_to(tmp_path).as_posix() for path in pictures_in(tmp_path)]
     assert names == ["a.png", "b/10.JPG", "b/2.jpg", "c/d/e.bmp"]
     assert list(each_picture(tmp_path)) == list(each_picture(str(tmp_path))) == pictures_in(tmp_path)
+
+
+def test_a_pipe_is_refused(tmp_path):
+    os.mkfifo(tmp_path / "pipe.jpg")
+    with pytest.raises(UserError, match=r"pipe\.jpg: not a regular file"):
+        as_pixels(tmp_path / "pipe.jpg", *SIZE)
 
 
 def test_what_is_not_there_is_named(tmp_path):

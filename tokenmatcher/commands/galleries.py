@@ -1,27 +1,21 @@
-"""From the flags of `index`, `search` and `serve` to what they do."""
+"""From the flags of `index` and `serve` to what they do."""
 
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import threading
 
 from tokenmatcher.api import TokenMatcher
 from tokenmatcher.cli import bars
 from tokenmatcher.contracts import Modality
-from tokenmatcher.errors import SettingError, UserError
-from tokenmatcher.files import replacing
+from tokenmatcher.errors import SettingError, shown
 from tokenmatcher.gallery.index import about, update
-from tokenmatcher.gallery.page import page
-from tokenmatcher.gallery.records import Filter, shown_time
-from tokenmatcher.gallery.scan import moment, scan
-from tokenmatcher.gallery.search import Gallery, Match, described
+from tokenmatcher.gallery.index import forget as remove_below
+from tokenmatcher.gallery.records import Filter
+from tokenmatcher.gallery.scan import scan
+from tokenmatcher.gallery.search import Gallery
 from tokenmatcher.gallery.stores import open_store
-from tokenmatcher.images.anything import pictures_in
-from tokenmatcher.report.tables import table
-
-HERE = ("127.0.0.1", "localhost", "::1")  # addresses that only this machine reaches
 
 
 def index(given: argparse.Namespace) -> None:
@@ -34,9 +28,9 @@ def index(given: argparse.Namespace) -> None:
     model = TokenMatcher.from_checkpoint(given.checkpoint, device=given.device)
     found = scan(given.images, modality, given.table)
     for note in found.notes:
-        print(f"note: {note}")
+        print(shown(f"note: {note}"))
     for path, reason in found.passed_over:
-        print(f"passed over: {UserError(f'{path}: {reason}')}")
+        print(shown(f"passed over: {path}: {reason}"))
     if not found.entries:
         raise SettingError("{images} {folder}: holds no {modality} picture", folder=given.images, modality=modality)
     print(model.note)
@@ -45,46 +39,21 @@ def index(given: argparse.Namespace) -> None:
     print(report)
     if report.gone and not given.prune:
         print("those gone are still in the index; the same command with --prune removes them")
-    print(f"{store.place}: {store.count(Filter()):,} pictures")
+    if report.unread:
+        print(f"{report.unread} others stay in the index: where they lie could not be read")
+    print(shown(f"{store.place}: {store.count(Filter()):,} pictures"))
 
 
-def search(given: argparse.Namespace) -> None:
-    """Search, and print or write what was found.
+def forget(given: argparse.Namespace) -> None:
+    """Remove from an index what lies below a folder.
 
     Raises:
-        UserError: anything about flags or files that is not right.
+        UserError: there is no index, or it cannot be written.
     """
-    modality, where = Modality(given.modality), _filter(given)
-    queries = [picture for path in given.queries for picture in (pictures_in(path) if path.is_dir() else [path])]
-    if not queries:
-        raise UserError(f"{given.queries[0]}: holds no picture")
-    gallery = Gallery.open(
-        given.index, checkpoint=given.checkpoint, device=given.device, false_accept=given.false_accept
-    )
-    head = described(gallery)
-    gallery.check_cameras(where.cameras)
-    found = [
-        (query, gallery.matches(gallery.embed(query, modality), modality, given.top, where, but=str(query.resolve())))
-        for query in queries
-    ]
-    if given.json:
-        answers = [
-            {"query": str(query), "modality": modality.value, "matches": [match.to_dict() for match in matches]}
-            for query, matches in found
-        ]
-        print(json.dumps({"index": gallery.store.place, "false_accept": gallery.false_accept, "queries": answers}))
-        return
-    if given.html:
-        with replacing(given.html) as file:
-            file.write(page(found, modality, head, gallery).encode())
-        print(f"written: {given.html}")
-        return
-    print(head)
-    for query, matches in found:
-        print(f"\n{UserError(str(query))}, {modality}")
-        print(shown(matches))
-    if gallery.calibration is None:
-        print("\nno threshold for the same person: tokenmatcher calibrate measures it")
+    store = open_store(given.output)
+    count = remove_below(store, given.forget, progress=bars(given.no_progress))
+    print(shown(f"{count:,} pictures below {given.forget} removed"))
+    print(shown(f"{store.place}: {store.count(Filter()):,} pictures"))
 
 
 def serve(given: argparse.Namespace) -> None:
@@ -93,13 +62,14 @@ def serve(given: argparse.Namespace) -> None:
     Raises:
         UserError: anything about flags or files that is not right.
     """
+    from tokenmatcher.gallery.guard import is_loopback
     from tokenmatcher.gallery.web import served  # Gradio takes some seconds
 
     gallery = Gallery.open(
         given.index, checkpoint=given.checkpoint, device=given.device, false_accept=given.false_accept
     )
     with served(gallery, given.host, given.port) as address:
-        if given.host not in HERE:
+        if not is_loopback(given.host):
             print(
                 f"WARNING: --host {given.host}: whoever reaches this machine's port {given.port} can search "
                 f"{given.index} and see its pictures. There is no password.",
@@ -107,27 +77,3 @@ def serve(given: argparse.Namespace) -> None:
             )
         print(f"{address} until Ctrl-C", flush=True)
         threading.Event().wait()
-
-
-def shown(matches: list[Match]) -> str:
-    """A table."""
-    rows = [
-        [
-            str(match.rank), f"{match.score:.3f}", match.verdict, match.entry.modality.value,
-            match.entry.camera, shown_time(match.entry.time), str(UserError(match.entry.path)),
-        ]
-        for match in matches
-    ]  # fmt: skip
-    return table(["rank", "score", "", "modality", "camera", "time", "picture"], rows) if rows else "nothing found"
-
-
-def _filter(given: argparse.Namespace) -> Filter:
-    times = {}
-    for name in ("since", "until"):
-        text = getattr(given, name)
-        try:
-            times[name] = moment(text) if text else None
-        except ValueError:
-            raise SettingError(f"{{{name}}} {{text}}: must be a time like 2026-05-01 12:30", text=repr(text)) from None
-    cameras = tuple(part.strip() for part in given.camera.split(",") if part.strip())
-    return Filter(cameras, Modality(given.among) if given.among else None, **times)

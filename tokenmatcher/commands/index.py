@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
-from tokenmatcher.cli import Parser, add_machine_flags
+from tokenmatcher.cli import Parser, add_machine_flags, file, place
+from tokenmatcher.errors import SettingError, UserError, flag
+
+NEEDED = ("checkpoint", "images", "modality")  # where pictures are to be added
 
 
 def parser() -> Parser:
     """All flags of the indexing."""
     made = Parser("Put the pictures of a folder into an index that `tokenmatcher search` and `serve` read.")
-    made.add_argument("--checkpoint", type=Path, required=True, help="our checkpoint, or the authors'")
-    made.add_argument(
-        "--images", type=Path, required=True, metavar="DIR", help="folder with the pictures, and folders in it"
-    )
-    made.add_argument("--modality", choices=("visible", "infrared"), required=True, help="of these pictures")
+    made.add_argument("--checkpoint", type=file, help="our checkpoint, or the authors'")
+    made.add_argument("--images", type=file, metavar="DIR", help="folder with the pictures, and folders in it")
+    made.add_argument("--modality", choices=("visible", "infrared"), help="of these pictures")
     made.add_argument(
         "--output",
         "-o",
+        type=place,
         required=True,
         metavar="INDEX",
         help="folder of the index, new or to be added to; or a Qdrant cluster's collection, "
@@ -26,11 +27,17 @@ def parser() -> Parser:
     )
     made.add_argument(
         "--table",
-        type=Path,
+        type=file,
         metavar="FILE.csv",
         help="columns path (relative to DIR), camera, time, modality (default: names of folders say camera and time)",
     )
     made.add_argument("--prune", action="store_true", help="remove pictures from the index that are gone from DIR")
+    made.add_argument(
+        "--forget",
+        type=file,
+        metavar="DIR",
+        help="remove all pictures below DIR from the index, and do nothing else; DIR need not be there any more",
+    )
     add_machine_flags(made)
     return made
 
@@ -42,7 +49,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         UserError: anything about flags or files that is not right.
     """
     given = parser().called("index").parse_args(arguments)
+    if given.forget is not None:
+        if other := [name for name in (*NEEDED, "table", "prune") if getattr(given, name)]:
+            raise SettingError(f"{{forget}} does not go with {{{other[0]}}}")
+    elif missing := [flag(name) for name in NEEDED if getattr(given, name) is None]:
+        raise UserError(f"the following arguments are required: {', '.join(missing)} (see --help)")
 
-    from tokenmatcher.commands.galleries import index
+    from tokenmatcher.commands.galleries import forget, index
 
-    index(given)
+    (index if given.forget is None else forget)(given)

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from pathlib import Path
 
-from tokenmatcher.cli import Parser, count, rate
+from tokenmatcher.cli import Parser, count, file, place, rate
 from tokenmatcher.commands.test import check_writable
 from tokenmatcher.errors import SettingError
 
 
 def add_gallery(made: argparse._ActionsContainer) -> None:
     """The flags that `serve` has, too."""
-    made.add_argument("index", metavar="INDEX", help="what `tokenmatcher index` made: a folder, or a cluster's URI")
-    made.add_argument("--checkpoint", type=Path, help="where the model lies now (default: where the index says)")
+    made.add_argument(
+        "index", type=place, metavar="INDEX", help="what `tokenmatcher index` made: a folder, or a cluster's URI"
+    )
+    made.add_argument("--checkpoint", type=file, help="where the model lies now (default: where the index says)")
     made.add_argument(
         "--false-accept",
         type=rate,
@@ -29,7 +30,7 @@ def parser() -> Parser:
     """All flags of the search."""
     made = Parser("Find the pictures of an index that resemble a person.")
     add_gallery(made)
-    made.add_argument("queries", type=Path, nargs="+", metavar="QUERY", help="a picture, or a folder of pictures")
+    made.add_argument("queries", type=file, nargs="+", metavar="QUERY", help="a picture, or a folder of pictures")
     made.add_argument(
         "--modality", choices=("visible", "infrared"), default="infrared", help="of the queries (default %(default)s)"
     )
@@ -37,12 +38,13 @@ def parser() -> Parser:
         "--top", "-k", type=count, default=10, metavar="N", help="matches of a query (default %(default)s)"
     )
     made.add_argument("--among", choices=("visible", "infrared"), help="search these alone (default: both)")
-    made.add_argument("--camera", default="", metavar="A,B", help="search pictures of these cameras alone")
+    made.add_argument("--camera", metavar="A,B", help="search pictures of these cameras alone")
     made.add_argument("--since", metavar="TIME", help="taken then or later: '2026-05-01 12:30'")
-    made.add_argument("--until", metavar="TIME", help="taken then or before")
+    made.add_argument("--until", metavar="TIME", help="taken then or before; a date alone: that day included")
     shown = made.add_mutually_exclusive_group()
     shown.add_argument("--json", action="store_true", help="print JSON")
-    shown.add_argument("--html", type=Path, metavar="FILE", help="write a page with the pictures in it")
+    shown.add_argument("--html", type=file, metavar="FILE", help="write a page with the pictures in it")
+    made.add_argument("--no-progress", action="store_true", help="no progress bar")
     return made
 
 
@@ -57,6 +59,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
         raise SettingError("{top} must be at least 1")
     check_writable(given.html, "html")
 
-    from tokenmatcher.commands.galleries import search
+    from tokenmatcher.commands.searching import search
 
     search(given)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tokenmatcher.cli import Parser, count
+from tokenmatcher.cli import Parser, count, place
 from tokenmatcher.commands.search import add_gallery
 from tokenmatcher.errors import SettingError
 
@@ -16,7 +16,10 @@ def parser() -> Parser:
     made = Parser("Search an index on a local page: drop a picture, see who resembles it, go on from a match.")
     add_gallery(made)
     made.add_argument(
-        "--host", default=HERE, help="address to listen at; another than %(default)s opens the pictures to others"
+        "--host",
+        type=place,
+        default=HERE,
+        help="address to listen at; another than %(default)s opens the pictures to others",
     )
     made.add_argument("--port", type=count, default=7860, help="(default %(default)s)")
     return made

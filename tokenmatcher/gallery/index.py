@@ -5,8 +5,9 @@ Legend: B batch, H and W image height and width in pixels, D width of a feature.
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
@@ -22,7 +23,7 @@ from tokenmatcher.errors import SettingError, UserError
 from tokenmatcher.evaluation.evaluate import TEST_INTERPOLATION
 from tokenmatcher.gallery.records import About, Entry
 from tokenmatcher.gallery.scan import Found
-from tokenmatcher.gallery.stores.base import Store
+from tokenmatcher.gallery.stores.base import Store, told
 from tokenmatcher.images.store import decode
 from tokenmatcher.models.digest import digest_of
 
@@ -38,6 +39,7 @@ class Report:
     changed: int = 0
     known: int = 0
     gone: int = 0
+    unread: int = 0  # in the index, and where they lie could not be looked at
     pruned: bool = False
     damaged: list[str] = field(default_factory=list)
 
@@ -66,10 +68,12 @@ def update(
 ) -> Report:
     """Add what is new or changed in a scan of `folder`; with `prune` remove what is gone from it.
 
-    What was added stays, should the process end before its time: the next call goes on from there.
+    What could not be looked at is not gone. What was added stays, should the process end before its time: the next call
+    goes on from there.
 
     Raises:
-        UserError: another process writes to the index, or pictures are in it as the other modality.
+        UserError: another process writes to the index, it cannot be written, or pictures are in it as the other
+            modality.
     """
     with store.writing():
         known = {entry.path: entry for entry in store.entries()}
@@ -81,16 +85,43 @@ def update(
         waiting = [entry for entry in found.entries if known.get(entry.path) != entry]
         changed = [entry.path for entry in waiting if entry.path in known]
         report = Report(known=len(found.entries) - len(waiting), pruned=prune)
-        here, root = {entry.path for entry in found.entries}, f"{str(folder.resolve()).rstrip('/')}/"
-        gone = [p for p, e in known.items() if p.startswith(root) and e.modality is modality and p not in here]
-        report.gone = len(gone)
+        here = {entry.path for entry in found.entries}
+        absent = [p for p in _below([str(folder.resolve())], known) if known[p].modality is modality and p not in here]
+        unread = set(_below(set(found.unread), absent))
+        gone = [path for path in absent if path not in unread]
+        report.gone, report.unread = len(gone), len(unread)
         if prune:
             store.remove(gone)
         store.remove(changed)
         _add(store, model, waiting, modality, report, set(changed), progress=progress, say=say)
-        if report.added or report.changed or changed or (gone and prune):
-            store.optimise(progress=progress)
+        _optimise(store, progress=progress)  # also where nothing changed: the last call may have been killed before it
     return report
+
+
+def forget(store: Store, folder: Path, *, progress: bool = True) -> int:
+    """Remove all entries below a folder, which need not be there any more; says how many.
+
+    Raises:
+        UserError: another process writes to the index, or it cannot be written.
+    """
+    with store.writing():
+        # Entries' paths are resolved down to the folder that was indexed, and hold the links below it.
+        places = {os.path.abspath(folder), os.path.realpath(folder)}  # noqa: PTH100 (of what may be gone)
+        gone = _below(places, (entry.path for entry in store.entries()))
+        store.remove(gone)
+        _optimise(store, progress=progress)
+    return len(gone)
+
+
+def _below(places: Collection[str], paths: Iterable[str]) -> list[str]:
+    """Those of `paths` that are one of `places`, or lie in one."""
+    folders = tuple(f"{place.rstrip('/')}/" for place in places)
+    return [path for path in paths if path in places or path.startswith(folders)]
+
+
+def _optimise(store: Store, *, progress: bool) -> None:
+    with told(store.place, "cannot be written"):
+        store.optimise(progress=progress)
 
 
 def _add(

@@ -5,43 +5,30 @@ The rule, where no CSV says it. Camera: the innermost folder named like `cam3`, 
 a date in it, 2026-05-01 or 20260501, and after it a time of day, if any: 2026-05-01_12-30-05, 20260501T123005. Only
 what lies below the folder that was asked for counts.
 
-The CSV: columns `path` (relative to the folder), and `camera`, `time` (ISO 8601), `modality`, each of which may be
-absent; other columns are passed over. A picture that it does not name has neither camera nor time.
+The CSV: see `gallery.details`.
 """
 
 from __future__ import annotations
 
-import csv
-import io
 import os
 import re
-from collections.abc import Iterator, Mapping
+import stat
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 from tokenmatcher.contracts import Modality
-from tokenmatcher.datasets.files import leaves_root, read_text
-from tokenmatcher.errors import SettingError, UserError
+from tokenmatcher.errors import SettingError
+from tokenmatcher.gallery.details import LONGEST, Details, read_details
 from tokenmatcher.gallery.records import Entry, seconds_of
 from tokenmatcher.images.pictures import IMAGE_SUFFIXES
 
-CAMERA = re.compile(r"(?:cam(?:era)?[ _-]?|c(?=\d))([\w-]+)", re.IGNORECASE)
+CAMERA = re.compile(r"(?:camera|cam|c)(?:[ _-]*(\d+)|[ _-]+([^\W_][\w-]*))", re.IGNORECASE)
 DATE = re.compile(
     r"(?<!\d)((?:19|20)\d\d)([-_.]?)(\d\d)\2(\d\d)"  # a date, and maybe a time of day
     r"(?:[T _-]{0,2}(\d\d)([-_:.h]?)(\d\d)(?:\6(\d\d))?)?(?!\d)"
 )
-LONGEST = 200  # characters of a camera's name
-COLUMNS = ("path", "camera", "time", "modality")
-
-
-@dataclass(frozen=True)
-class Details:
-    """What a CSV says of a picture."""
-
-    camera: str
-    time: int | None
-    modality: Modality | None
 
 
 @dataclass(frozen=True)
@@ -49,12 +36,14 @@ class Found:
     """What lies in a folder.
 
     entries: by path, sorted.
-    passed_over: path and reason of pictures that cannot be indexed.
+    passed_over: path and reason of what is not indexed.
+    unread: those of them, files and folders, that may hold pictures and could not be looked at.
     notes: for the user.
     """
 
     entries: list[Entry]
     passed_over: list[tuple[str, str]]
+    unread: list[str]
     notes: list[str]
 
 
@@ -71,20 +60,11 @@ def scan(folder: Path, modality: Modality, table: Path | None = None) -> Found:
     details = None if table is None else read_details(table)
     root, entries = folder.resolve(), []
     passed_over: list[tuple[str, str]] = []
+    unread: list[str] = []
     seen: dict[tuple[int, int], Path] = {}
     others, unnamed = 0, 0
-    for path in _walk(root, passed_over):
+    for path, status in _files(root, passed_over, unread):
         relative = path.relative_to(root)
-        try:
-            str(path).encode()
-        except UnicodeEncodeError:
-            passed_over.append((str(path), "its name is not UTF-8"))
-            continue
-        try:
-            status = path.stat()
-        except OSError as error:
-            passed_over.append((str(path), error.strerror or "cannot be read"))
-            continue
         if details is None:
             camera, time = camera_of(relative), time_of(relative)
         else:
@@ -107,24 +87,56 @@ def scan(folder: Path, modality: Modality, table: Path | None = None) -> Found:
         notes += [f"{table}: {others} pictures of the other modality are passed over"] if others else []
         notes += [f"{table}: does not name {unnamed} pictures, which get no camera and no time"] if unnamed else []
         notes += [f"{table}: names {absent} pictures that are not in {folder}"] if absent > 0 else []
-    return Found(sorted(entries, key=lambda entry: entry.path), passed_over, notes)
+    return Found(sorted(entries, key=lambda entry: entry.path), passed_over, unread, notes)
 
 
-def _walk(root: Path, passed_over: list[tuple[str, str]]) -> Iterator[Path]:
-    """Pictures, folder by folder; a folder that a link leads back to is not entered again."""
+def _files(root: Path, passed_over: list[tuple[str, str]], unread: list[str]) -> Iterator[tuple[Path, os.stat_result]]:
+    """Pictures that can be looked at; the others are put into the two lists, as `Found` has them."""
+
+    def failed(error: OSError) -> None:
+        passed_over.append((str(error.filename), error.strerror or "cannot be read"))
+        unread.append(str(error.filename))
+
+    for path in walk(root, failed):
+        try:
+            str(path).encode()
+        except UnicodeEncodeError:
+            passed_over.append((str(path), "its name is not UTF-8"))
+            continue
+        try:
+            status = path.stat()
+        except OSError as error:
+            failed(error)
+            continue
+        if stat.S_ISREG(status.st_mode):
+            yield path, status
+        else:  # a pipe would be waited for without end
+            passed_over.append((str(path), "not a regular file"))
+
+
+def walk(root: Path, failed: Callable[[OSError], None]) -> Iterator[Path]:
+    """Pictures by their names, folder by folder; a folder that a link leads back to is not entered again.
+
+    Args:
+        failed: is told of folders that cannot be read, and of links that lead nowhere: to a folder, maybe.
+    """
     entered: set[tuple[int, int]] = set()
-    for place, folders, names in os.walk(
-        root, followlinks=True, onerror=lambda error: passed_over.append((str(error.filename), str(error.strerror)))
-    ):
+    for place, folders, names in os.walk(root, followlinks=True, onerror=failed):
         status = os.stat(place)  # noqa: PTH116
         if (status.st_dev, status.st_ino) in entered:
             folders.clear()
             continue
         entered.add((status.st_dev, status.st_ino))
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(names):
-            if not name.startswith(".") and os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES:  # noqa: PTH122
-                yield Path(place, name)
+        for name in sorted(name for name in names if not name.startswith(".")):
+            path = Path(place, name)
+            if path.suffix.lower() in IMAGE_SUFFIXES:
+                yield path
+                continue
+            try:
+                path.stat()
+            except OSError as error:
+                failed(error)
 
 
 def camera_of(relative: Path) -> str:
@@ -132,7 +144,7 @@ def camera_of(relative: Path) -> str:
     folders = relative.parts[:-1]
     for name in reversed(folders):
         if found := CAMERA.fullmatch(name):
-            return found[1]
+            return found[1] or found[2]
     return next((name[:LONGEST] for name in folders if not DATE.search(name)), "")
 
 
@@ -147,63 +159,3 @@ def time_of(relative: Path) -> int | None:
                 continue  # digits that are no date
             return seconds_of(moment)
     return None
-
-
-def moment(text: str) -> int:
-    """A time as people write it, 2026-05-01 12:30 or 2026-05-01T12:30:05, in seconds as `Entry.time`.
-
-    Raises:
-        ValueError: it is none.
-    """
-    return seconds_of(datetime.fromisoformat(text.strip().removesuffix("Z")))
-
-
-def read_details(path: Path) -> Mapping[str, Details]:
-    """By relative path; see this file's head.
-
-    Raises:
-        UserError: no such file, no table, or a line that is not as it should be; names file and line.
-    """
-    if not path.is_file():
-        raise SettingError("{table} {path}: no such file", path=path)
-    text = read_text(path)
-    if "\0" in text:
-        raise UserError(f"{path} is not text")
-    lines = csv.reader(io.StringIO(text, newline=""), strict=True, skipinitialspace=True)
-    head: list[str] | None = None
-    found: dict[str, Details] = {}
-    try:
-        for cells in lines:
-            where = f"{path}, line {lines.line_num}"
-            if not "".join(cells).strip() or cells[0].lstrip().startswith("#"):
-                continue
-            if head is None:
-                head = [cell.strip().lower() for cell in cells]
-                if "path" not in head or len(set(head)) < len(head):
-                    raise UserError(f"{where}: must name each column once, path among them")
-                continue
-            row = dict.fromkeys(COLUMNS, "") | dict(zip(head, map(str.strip, cells), strict=False))
-            name = Path(row["path"]).as_posix()
-            if not row["path"] or leaves_root(row["path"]):
-                raise UserError(f"{where}: {row['path'][:80]!r} is not a path inside the folder")
-            if name in found:
-                raise UserError(f"{where}: {row['path'][:80]!r} stands there twice")
-            found[name] = _details(row, where)
-    except csv.Error as error:
-        raise UserError(f"{path}, line {lines.line_num}: {error}") from None
-    if not found:
-        raise UserError(f"{path}: names no picture")
-    return found
-
-
-def _details(row: Mapping[str, str], where: str) -> Details:
-    if len(row["camera"]) > LONGEST:
-        raise UserError(f"{where}: a camera of more than {LONGEST} letters")
-    try:
-        time = moment(row["time"]) if row["time"] else None
-    except ValueError:
-        raise UserError(f"{where}: time {row['time'][:40]!r} is not like 2026-05-01 12:30:05") from None
-    modality = row["modality"].lower()
-    if modality and modality not in [m.value for m in Modality]:
-        raise UserError(f"{where}: modality {modality[:40]!r} is neither visible nor infrared")
-    return Details(row["camera"], time, Modality(modality) if modality else None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +24,8 @@ def opened(path: Path) -> Iterator[Image.Image]:
     Raises:
         UserError: the file is missing, truncated, no picture of ours, or absurdly large; names it.
     """
+    if os.path.exists(path) and not os.path.isfile(path):  # noqa: PTH110, PTH113 (False, not an error)
+        raise UserError(f"{path}: not a regular file")  # a pipe would be waited for without end
     try:
         with Image.open(path, formats=FORMATS) as image:
             if image.width * image.height > MOST_PIXELS:
