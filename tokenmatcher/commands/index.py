@@ -12,7 +12,10 @@ NEEDED = ("checkpoint", "images", "modality")  # where pictures are to be added
 
 def parser() -> Parser:
     """All flags of the indexing."""
-    made = Parser("Put the pictures of a folder into an index that `tokenmatcher search` and `serve` read.")
+    made = Parser(
+        "Put the pictures of a folder into an index that `tokenmatcher search` and `serve` read, which takes "
+        "--checkpoint, --images and --modality; or take some out again, which takes --forget."
+    )
     made.add_argument("--checkpoint", type=file, help="our checkpoint, or the authors'")
     made.add_argument("--images", type=file, metavar="DIR", help="folder with the pictures, and folders in it")
     made.add_argument("--modality", choices=("visible", "infrared"), help="of these pictures")
