@@ -88,3 +88,9 @@ def test_what_the_run_said_and_most_images_as_outliers(tmp_path):
 def test_without_its_data_set_what_the_log_says_is_left(tmp_path):
     run = read(tmp_path / "run", run={"dataset": "own"})
     assert {one.title for one in findings(run, None, None)} >= {"Noted in epochs"}
+
+
+def test_without_its_method_the_rest_is_told(tmp_path):
+    found = findings(read(tmp_path / "run", run={"method": "/gone/own.py"}), find_dataset("sysu"), None)
+    assert found[0].title.startswith("The run's method is not there") and "config.json" in found[0].lines[0]
+    assert "Noted in epochs" in titles(found, "note")

@@ -3,6 +3,7 @@ import pytest
 import torch
 from logged import SCORES, epochs_of, write_run
 
+from tokenmatcher.doors import METHODS, find_method
 from tokenmatcher.inspection.folder import read_runs
 from tokenmatcher.inspection.scores import BEST, LAST, MEAN, PAPER, score_rows
 
@@ -15,7 +16,7 @@ def test_last_and_best_are_told_apart_and_the_published_line_is_there(tmp_path):
     torch.save(content, folder / "stage2/best.pt")
     rows = score_rows(read_runs([folder]))
     assert [(row.kind, row.model, row.protocol) for row in rows] == [
-        (PAPER, "published (the authors' figures)", "all"), (LAST, "stage 2 epoch 1", "all"),
+        (PAPER, "tokenmatcher, published (the authors' figures)", "all"), (LAST, "stage 2 epoch 1", "all"),
         (BEST, "stage 2 epoch 0", "all"),
     ]  # fmt: skip
     published, last, best = rows
@@ -44,3 +45,23 @@ def test_a_run_that_was_never_tested(tmp_path):
     assert {row.kind for row in score_rows(read_runs([write_run(tmp_path / "run", lines)]))} == {PAPER}
     own = write_run(tmp_path / "own", lines, run={"dataset": "own"})
     assert score_rows(read_runs([own])) == []
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("dataset", ["sysu", "regdb"])
+def test_the_published_line_is_the_methods_own(tmp_path, method, dataset):
+    folder = write_run(tmp_path / "run", run={"method": method, "dataset": dataset})
+    published = [row for row in score_rows(read_runs([folder])) if row.kind == PAPER]
+    assert {row.method for row in published} == {method}
+    for metric in ("rank1", "mAP"):
+        assert f"{100 * published[0].values[metric]:.2f}" in find_method(method).published[dataset]
+
+
+def test_each_method_has_its_line_once(tmp_path):
+    runs = read_runs([write_run(tmp_path / f"{n}", run={"method": m}) for n, m in enumerate(("pgm", "sdcl", "pgm"))])
+    lines = [
+        (row.model, row.values["rank1"]) for row in score_rows(runs) if row.kind == PAPER and row.protocol == "all"
+    ]
+    assert lines == [
+        ("pgm, published (the authors' figures)", 0.5727), ("sdcl, published (the authors' figures)", 0.6529),
+    ]  # fmt: skip

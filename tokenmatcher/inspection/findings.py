@@ -10,10 +10,10 @@ import numpy as np
 
 from tokenmatcher.contracts import UNKNOWN, Modality
 from tokenmatcher.datasets.base import Dataset, Training
-from tokenmatcher.doors import find_matcher, find_method
 from tokenmatcher.errors import UserError
 from tokenmatcher.inspection.folder import CONFIG, LINES, LoggedRun
 
+WITHOUT_METHOD = "The run's method is not there: nothing is said of its recipe, of stages to come, of published scores"
 MANY_OUTLIERS = 0.5  # share of a modality's images
 
 
@@ -74,10 +74,14 @@ def findings(run: LoggedRun, dataset: Dataset | None, counts: Sequence[Counted] 
     Raises:
         UserError: as `LoggedRun.recipe`.
     """
+    missing = [] if run.missing is None else [Finding("warning", WITHOUT_METHOD, (run.missing,))]
+    known = None if missing else dataset
     every = [
-        *_unfinished(run, dataset),
+        *missing,
+        *_cut(run),
+        *_unfinished(run, known),
         *_counts(run, counts),
-        *_recipe(run, dataset),
+        *_recipe(run, known),
         *_outliers(run),
         *_said(run),
         *_notes(run),
@@ -85,17 +89,17 @@ def findings(run: LoggedRun, dataset: Dataset | None, counts: Sequence[Counted] 
     return sorted(every, key=lambda found: found.kind != "warning")
 
 
+def _cut(run: LoggedRun) -> list[Finding]:
+    lines = (f"{run.path / LINES}: that epoch is left out",)
+    return [Finding("warning", "The log's last line is unfinished", lines)] if run.cut else []
+
+
 def _unfinished(run: LoggedRun, dataset: Dataset | None) -> list[Finding]:
-    found = []
-    if run.cut:
-        found.append(
-            Finding("warning", "The log's last line is unfinished", (f"{run.path / LINES}: that epoch is left out",))
-        )
     if dataset is None:
-        return found
+        return []
     done = {epoch.stage for epoch in run.epochs}
     lines = []
-    if missing := [name for name in find_method(run.method).stage_names(dataset) if name not in done]:
+    if missing := [name for name in run.kind().stage_names(dataset) if name not in done]:
         lines.append(f"not begun: stage {', '.join(missing)}")
     planned = run.recipe().schedule.epochs
     for name in sorted(done):
@@ -103,7 +107,7 @@ def _unfinished(run: LoggedRun, dataset: Dataset | None) -> list[Finding]:
             last = max(epoch.epoch for epoch in run.epochs if epoch.stage == name) + 1
             if last < planned[int(name) - 1]:
                 lines.append(f"stage {name}: {last} of {planned[int(name) - 1]} epochs")
-    return [*found, Finding("warning", "The run is not finished", tuple(lines))] if lines else found
+    return [Finding("warning", "The run is not finished", tuple(lines))] if lines else []
 
 
 def _counts(run: LoggedRun, counts: Sequence[Counted] | None) -> list[Finding]:
@@ -128,7 +132,7 @@ def _counts(run: LoggedRun, counts: Sequence[Counted] | None) -> list[Finding]:
 def _recipe(run: LoggedRun, dataset: Dataset | None) -> list[Finding]:
     if dataset is None:
         return []
-    method, recipe = find_method(run.method), run.recipe()
+    method, recipe = run.kind(), run.recipe()
     paper = method.presets.get(dataset.preset_key, {}).get("paper")
     found = []
     if paper is None:
@@ -136,7 +140,7 @@ def _recipe(run: LoggedRun, dataset: Dataset | None) -> list[Finding]:
     elif differences := recipe.differences(paper):
         found.append(Finding("warning", "The recipe differs from the paper's", tuple(differences)))
     try:
-        departures = method.departures(recipe, dataset, find_matcher(str(run.flags.get("matcher", "greedy"))))
+        departures = method.departures(recipe, dataset, run.matcher())
     except UserError:  # a matcher's file that is not there any more
         departures = []
     lines = (*departures, *dataset.departures)

@@ -14,8 +14,11 @@ from typing import Any
 from tokenmatcher.contracts import NO_PARTNER
 from tokenmatcher.datasets import DATASETS, find_dataset
 from tokenmatcher.datasets.base import Dataset
-from tokenmatcher.doors import find_method
+from tokenmatcher.doors import find_matcher, find_method
 from tokenmatcher.errors import UserError
+from tokenmatcher.inspection.records import demand_epoch, demand_flags
+from tokenmatcher.methods.base import Method
+from tokenmatcher.mining.matchers.base import Matcher
 from tokenmatcher.recipe import Recipe
 from tokenmatcher.training.checkpoint import stage_folder
 
@@ -69,13 +72,45 @@ class LoggedRun:
     def trial(self) -> int | None:
         return self.flags.get("trial")
 
+    def kind(self) -> type[Method]:
+        """Its method.
+
+        Raises:
+            UserError: it stands in a file that has moved, or that holds none any more.
+        """
+        try:
+            return find_method(self.method)
+        except UserError as error:
+            raise UserError(f"{self.path / CONFIG}: {error}") from None
+
+    @property
+    def missing(self) -> str | None:
+        """Why its method cannot be asked, in words; None: it can."""
+        try:
+            self.kind()
+        except UserError as error:
+            return str(error)
+        return None
+
+    def matcher(self) -> Matcher | None:
+        """Of its clusters; None: its method takes none.
+
+        Raises:
+            UserError: as `kind`.
+        """
+        asked = self.flags.get("matcher") or self.kind().default_matcher
+        try:
+            return None if asked is None else find_matcher(asked)
+        except UserError as error:
+            raise UserError(f"{self.path / CONFIG}: {error}") from None
+
     def recipe(self) -> Recipe:
         """Its numbers.
 
         Raises:
             UserError: its method is not there, or a number is not one of the method's.
         """
-        presets = next(iter(find_method(self.method).presets.values()))
+        presets = next(iter(self.kind().presets.values()))
         kind = type(next(iter(presets.values())))
         try:
             return kind.from_dict({name: dict(group) for name, group in self.groups.items()})
@@ -107,7 +142,8 @@ def read_runs(folders: Sequence[Path]) -> list[LoggedRun]:
         if not own:
             raise UserError(f"{folder}: holds no run (no {LINES})")
         paths += own
-    if twice := next((path for path in paths if paths.count(path) > 1), None):
+    places = [path.resolve() for path in paths]  # the same folder may have several names
+    if twice := next((path for n, path in enumerate(paths) if places[n] in places[:n]), None):
         raise UserError(f"{twice}: given twice")
     return [read_run(path, name) for path, name in zip(paths, short_names(paths), strict=True)]
 
@@ -135,6 +171,10 @@ def read_run(path: Path, name: str) -> LoggedRun:
         raise UserError(f"{path / CONFIG}: no configuration of a run")
     if not isinstance(flags.get("dataset"), str):
         raise UserError(f"{path / CONFIG}: names no data set")
+    try:
+        demand_flags(flags)
+    except ValueError as error:
+        raise UserError(f"{path / CONFIG}: {error}") from None
     epochs, cut = read_lines(path / LINES)
     text = path / TEXT
     said = said_first(_text(text)) if text.is_file() else ()
@@ -153,12 +193,11 @@ def read_lines(path: Path) -> tuple[tuple[Epoch, ...], bool]:
     for number, line in enumerate(lines, start=1):
         where = f"{path}, line {number}"
         values = _json(where, line)
-        if not isinstance(values, dict):
-            raise UserError(f"{where}: no epoch")
-        stage, camera, epoch = values.get("stage"), values.get("camera"), values.get("epoch")
-        if not isinstance(stage, str | int) or type(epoch) is not int or not isinstance(camera, int | None):
-            raise UserError(f"{where}: no epoch (stage, epoch)")
-        epochs.append(Epoch(str(stage), camera, epoch, values))
+        try:
+            demand_epoch(values)
+        except ValueError as error:
+            raise UserError(f"{where}: {error}") from None
+        epochs.append(Epoch(str(values["stage"]), values.get("camera"), values["epoch"], values))
     if not epochs:
         raise UserError(f"{path}: no epoch is logged yet")
     return tuple(epochs), cut
@@ -180,10 +219,13 @@ def dataset_of(run: LoggedRun, asked: str | None, data_dir: Path | None) -> Data
         asked: name or file that was given for it.
 
     Raises:
-        UserError: what was asked for is no data set, or its file is damaged.
+        UserError: what was asked for is no data set or another than the run's, or its file is damaged.
     """
     if asked is not None:
-        return find_dataset(asked)
+        found = find_dataset(asked)
+        if found.name != run.dataset:
+            raise UserError(f"{run.path}: was trained on {run.dataset}, not on {found.name}")
+        return found
     if run.dataset in {kind.name for kind in DATASETS}:
         return find_dataset(run.dataset)
     table = Path(data_dir or run.flags.get("data_dir", ".")) / f"{run.dataset}.csv"
@@ -211,3 +253,5 @@ def _json(where: Path | str, text: str) -> Any:
         return json.loads(text)
     except ValueError as error:
         raise UserError(f"{where}: damaged ({error})") from None
+    except RecursionError:
+        raise UserError(f"{where}: damaged (too many brackets within each other)") from None

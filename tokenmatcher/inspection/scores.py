@@ -12,22 +12,19 @@ from tokenmatcher.inspection.folder import LoggedRun
 from tokenmatcher.models.files import load_file
 from tokenmatcher.report.tables import METRICS
 
-PUBLISHED: Mapping[str, Mapping[str, Mapping[str, float]]] = {  # TokenMatcher, AAAI 2025: the authors' figures
-    "sysu": {"all": {"rank1": 0.6507, "mAP": 0.6279}},
-    "regdb": {"visible-to-infrared": {"rank1": 0.9296, "mAP": 0.8632}},
-}
 RANKS = (1, 5, 10, 20)
-LAST, BEST, PAPER, MEAN = "last", "best", "published", "mean"
+LAST, BEST, PAPER, MEAN, HERE = "last", "best", "published", "mean", "here"
 
 
 @dataclass(frozen=True)
 class Row:
     """Scores by one protocol, as fractions.
 
-    run: whose; "" of the published ones. model: in words. kind: LAST, BEST (on the test set), PAPER, or MEAN of
-    several runs' last.
+    run: whose; "" of the published ones. model: in words. kind: LAST, BEST (on the test set), PAPER, MEAN of several
+    runs' last, or HERE: measured for the page alone.
     values: by metric; a published row may lack some. trials: of each trial (or run, of a mean), where there are
     several.
+    method: whose figures a published row has.
     """
 
     run: str
@@ -36,6 +33,7 @@ class Row:
     protocol: str
     values: Mapping[str, float]
     trials: tuple[Mapping[str, float], ...] = ()
+    method: str = ""
 
     def spread(self, metric: str) -> float | None:
         """Standard deviation over the trials; None: there are fewer than two."""
@@ -44,17 +42,24 @@ class Row:
 
 
 def score_rows(runs: Sequence[LoggedRun]) -> list[Row]:
-    """Published rows first, then each run's: after each stage, and the best of its last stage on the test set."""
-    rows = [
-        Row("", "published (the authors' figures)", PAPER, protocol, values)
-        for protocol, values in PUBLISHED.get(runs[0].dataset, {}).items()
-    ]
+    """Those that were published for the runs' methods first, then each run's: after each stage, and the best of its
+    last stage on the test set."""
+    rows = _published_rows(runs)
     last: list[list[Row]] = []
     for run in runs:
         own = _last_rows(run)
         rows += own + _best_rows(run)
         last.append([row for row in own if row.model == own[-1].model] if own else [])
     return rows + _means(runs, last)
+
+
+def _published_rows(runs: Sequence[LoggedRun]) -> list[Row]:
+    kinds = {run.method: run.kind() for run in runs if run.missing is None}
+    return [
+        Row("", f"{kind.name}, published (the authors' figures)", PAPER, protocol, values, method=method)
+        for method, kind in kinds.items()
+        for protocol, values in kind.published_scores.get(runs[0].dataset, {}).items()
+    ]
 
 
 def _last_rows(run: LoggedRun) -> list[Row]:

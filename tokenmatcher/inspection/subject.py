@@ -18,7 +18,7 @@ from torch import Tensor
 from tokenmatcher.contracts import ImageRecord, Modality
 from tokenmatcher.datasets.base import Dataset
 from tokenmatcher.datasets.protocols import Benchmark
-from tokenmatcher.errors import UserError
+from tokenmatcher.errors import SettingError, UserError
 from tokenmatcher.evaluation.evaluate import Evaluator
 from tokenmatcher.images.sets import ImageSet
 from tokenmatcher.inspection.folder import LoggedRun
@@ -117,7 +117,11 @@ def open_subject(
     """
     path = run.checkpoint(which)
     if path is None:
-        raise UserError(f"{run.path}: holds no {which}.pt to look at pictures with")
+        raise SettingError(
+            "{path}: holds no {which}.pt to look at pictures with; without {data_dir} there is a page without pictures",
+            path=run.path,
+            which=which,
+        )
     content = load_file(path)
     network, _ = build_model(content, source=str(path))
     recipe = run.recipe()

@@ -27,13 +27,13 @@ from torch import Tensor
 from tokenmatcher.contracts import NO_PARTNER, EpochRecord, Modality
 from tokenmatcher.datasets.base import Dataset
 from tokenmatcher.memory import ClusterMemory
-from tokenmatcher.methods.base import Prepared, Stage
+from tokenmatcher.methods.base import Prepared, PublishedScores, Stage
 from tokenmatcher.methods.contrast import rows_on
 from tokenmatcher.methods.dual import OTHER_MATCHER, DualMethod, DualObjective, DualStage, Separate, prepared
 from tokenmatcher.mining.matchers import counts
 from tokenmatcher.mining.matchers.base import Matcher
 from tokenmatcher.presets.adca import ADCA as PRESETS
-from tokenmatcher.presets.adca import PUBLISHED, ADCARecipe
+from tokenmatcher.presets.adca import PUBLISHED, PUBLISHED_SCORES, ADCARecipe
 from tokenmatcher.recipe import Presets
 
 
@@ -43,6 +43,7 @@ class ADCA(DualMethod):
     name: ClassVar[str] = "adca"
     presets: ClassVar[Presets] = PRESETS
     published: ClassVar[Mapping[str, str]] = PUBLISHED
+    published_scores: ClassVar[PublishedScores] = PUBLISHED_SCORES
     default_matcher: ClassVar[str | None] = "counts"
     document: ClassVar[str] = 'docs/methods.md, "ADCA"'
     recipe: ADCARecipe

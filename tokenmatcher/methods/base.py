@@ -29,6 +29,7 @@ from tokenmatcher.models.networks import build_network
 from tokenmatcher.recipe import Presets, Recipe
 
 Images = Mapping[Modality, ImageSet]
+PublishedScores = Mapping[str, Mapping[str, Mapping[str, float]]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,6 +129,7 @@ class Method(ABC):
         name: on the command line, in checkpoints.
         presets: its recipes by data set and name; "paper" has the published numbers, where there are any.
         published: the published scores by data set, for a run's header.
+        published_scores: the authors' figures of their best epoch, as fractions, by data set and protocol.
         document: where departures from the published program are told of.
         default_matcher: the name of its own; None: it takes no matcher.
     """
@@ -135,6 +137,7 @@ class Method(ABC):
     name: ClassVar[str]
     presets: ClassVar[Presets]
     published: ClassVar[Mapping[str, str]] = {}
+    published_scores: ClassVar[PublishedScores] = {}
     document: ClassVar[str] = 'docs/reproduce.md, "Closest to the published run"'
     default_matcher: ClassVar[str | None] = "greedy"
 

@@ -29,13 +29,13 @@ from tokenmatcher.contracts import NO_PARTNER, ClusterMatch, EpochRecord, Modali
 from tokenmatcher.datasets.base import Dataset
 from tokenmatcher.losses import cluster_contrast
 from tokenmatcher.memory import ClusterMemory
-from tokenmatcher.methods.base import Prepared, Stage, View, Views
+from tokenmatcher.methods.base import Prepared, PublishedScores, Stage, View, Views
 from tokenmatcher.methods.contrast import rows_on
 from tokenmatcher.methods.dual import OTHER_MATCHER, DualMethod, DualObjective, DualStage, Separate, prepared
 from tokenmatcher.mining.matchers import hungarian
 from tokenmatcher.mining.matchers.base import Matcher
 from tokenmatcher.presets.pgm import PGM as PRESETS
-from tokenmatcher.presets.pgm import PUBLISHED, PGMRecipe
+from tokenmatcher.presets.pgm import PUBLISHED, PUBLISHED_SCORES, PGMRecipe
 from tokenmatcher.recipe import Presets
 
 
@@ -45,6 +45,7 @@ class PGM(DualMethod):
     name: ClassVar[str] = "pgm"
     presets: ClassVar[Presets] = PRESETS
     published: ClassVar[Mapping[str, str]] = PUBLISHED
+    published_scores: ClassVar[PublishedScores] = PUBLISHED_SCORES
     default_matcher: ClassVar[str | None] = "hungarian"
     document: ClassVar[str] = 'docs/methods.md, "PGM"'
     recipe: PGMRecipe

@@ -35,14 +35,14 @@ from tokenmatcher.errors import SettingError
 from tokenmatcher.images.batches import Batching
 from tokenmatcher.machine import Machine
 from tokenmatcher.memory import ClusterMemory
-from tokenmatcher.methods.base import Images, Method, Prepared, Stage
+from tokenmatcher.methods.base import Images, Method, Prepared, PublishedScores, Stage
 from tokenmatcher.methods.labelling import FEWEST, label_modalities
 from tokenmatcher.methods.sdcl_facts import association_examples, association_facts, neighbour_facts
 from tokenmatcher.methods.sdcl_objective import SDCLObjective, SDCLTargets, ways_of
 from tokenmatcher.mining.association import associate
 from tokenmatcher.mining.clusters import centroids
 from tokenmatcher.mining.matchers.base import Matcher
-from tokenmatcher.presets.sdcl import PUBLISHED, SDCLRecipe
+from tokenmatcher.presets.sdcl import PUBLISHED, PUBLISHED_SCORES, SDCLRecipe
 from tokenmatcher.presets.sdcl import SDCL as PRESETS
 from tokenmatcher.recipe import Presets
 from tokenmatcher.schedules import rate_of
@@ -57,6 +57,7 @@ class SDCL(Method):
     name: ClassVar[str] = "sdcl"
     presets: ClassVar[Presets] = PRESETS
     published: ClassVar[Mapping[str, str]] = PUBLISHED
+    published_scores: ClassVar[PublishedScores] = PUBLISHED_SCORES
     default_matcher: ClassVar[str | None] = None
     document: ClassVar[str] = 'docs/methods.md, "SDCL"'
     recipe: SDCLRecipe

@@ -32,7 +32,7 @@ from tokenmatcher.images.batches import Batching
 from tokenmatcher.losses import cluster_contrast, neighbour_contrast
 from tokenmatcher.machine import Machine
 from tokenmatcher.memory import ClusterMemory
-from tokenmatcher.methods.base import Images, Method, Objective, Prepared, Stage, View, Views
+from tokenmatcher.methods.base import Images, Method, Objective, Prepared, PublishedScores, Stage, View, Views
 from tokenmatcher.methods.camera import LocalLabels, OneCamera
 from tokenmatcher.methods.contrast import (
     ContrastObjective,
@@ -51,7 +51,7 @@ from tokenmatcher.mining.clusters import centroids
 from tokenmatcher.mining.matchers import greedy
 from tokenmatcher.mining.matchers.base import Clusters, Matcher, ask
 from tokenmatcher.mining.neighbours import token_neighbours
-from tokenmatcher.presets.tokenmatcher import PUBLISHED, TOKENMATCHER
+from tokenmatcher.presets.tokenmatcher import PUBLISHED, PUBLISHED_SCORES, TOKENMATCHER
 from tokenmatcher.recipe import Presets
 from tokenmatcher.schedules import rate_of
 
@@ -62,6 +62,7 @@ class TokenMatcher(Method):
     name: ClassVar[str] = "tokenmatcher"
     presets: ClassVar[Presets] = TOKENMATCHER
     published: ClassVar[Mapping[str, str]] = PUBLISHED
+    published_scores: ClassVar[PublishedScores] = PUBLISHED_SCORES
     recipe: TokenMatcherRecipe
     matcher: Matcher
 

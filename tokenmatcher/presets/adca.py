@@ -50,3 +50,13 @@ PUBLISHED = {
     "sysu": "all-search rank-1 45.51, mAP 42.73, mINP 28.29; indoor 50.60, 59.11, 55.17",
     "regdb": "visible to infrared rank-1 67.20, mAP 64.05, mINP 52.67; infrared to visible 68.48, 63.81, 49.62",
 }
+PUBLISHED_SCORES = {
+    "sysu": {
+        "all": {"rank1": 0.4551, "mAP": 0.4273, "mINP": 0.2829},
+        "indoor": {"rank1": 0.5060, "mAP": 0.5911, "mINP": 0.5517},
+    },
+    "regdb": {
+        "visible-to-infrared": {"rank1": 0.6720, "mAP": 0.6405, "mINP": 0.5267},
+        "infrared-to-visible": {"rank1": 0.6848, "mAP": 0.6381, "mINP": 0.4962},
+    },
+}

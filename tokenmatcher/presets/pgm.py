@@ -55,3 +55,13 @@ PUBLISHED = {
     "(its log: 57.99, 64.92, 60.77)",
     "regdb": "visible to infrared rank-1 69.48, mAP 65.41; infrared to visible 69.85, 65.17",
 }
+PUBLISHED_SCORES = {
+    "sysu": {
+        "all": {"rank1": 0.5727, "mAP": 0.5178, "mINP": 0.3496},
+        "indoor": {"rank1": 0.5623, "mAP": 0.6274, "mINP": 0.5813},
+    },
+    "regdb": {
+        "visible-to-infrared": {"rank1": 0.6948, "mAP": 0.6541},
+        "infrared-to-visible": {"rank1": 0.6985, "mAP": 0.6517},
+    },
+}

@@ -90,3 +90,7 @@ PUBLISHED = {
     "sysu": "all-search rank-1 65.07, mAP 62.79",
     "regdb": "visible to infrared rank-1 92.96, mAP 86.32, mean of ten trials",
 }
+PUBLISHED_SCORES = {
+    "sysu": {"all": {"rank1": 0.6507, "mAP": 0.6279}},
+    "regdb": {"visible-to-infrared": {"rank1": 0.9296, "mAP": 0.8632}},
+}
