@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from scripts import Forked
 
+from tokenmatcher.commands.test import check_writable
 from tokenmatcher.errors import UserError
 from tokenmatcher.files import made, only_one, replacing
 
@@ -33,6 +34,19 @@ def test_a_file_is_whole_or_as_before(tmp_path):
         raise RuntimeError
     assert path.read_bytes() == b"first"
     assert [entry.name for entry in path.parent.iterdir()] == ["file"]
+
+
+def test_only_a_regular_file_is_replaced(tmp_path):
+    pipe, link = tmp_path / "pipe", tmp_path / "link"
+    os.mkfifo(pipe)
+    link.symlink_to(pipe)
+    for path in (pipe, link, tmp_path):
+        with pytest.raises(OSError, match="no regular file"), replacing(path):
+            pytest.fail("it is written to")
+    for path in (pipe, link):
+        with pytest.raises(UserError, match="is no regular file"):
+            check_writable(path)
+    assert stat.S_ISFIFO(pipe.lstat().st_mode) and link.is_symlink()
 
 
 def test_a_second_run_is_told_who_holds_the_folder(tmp_path):

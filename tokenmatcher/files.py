@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import platform
@@ -57,7 +58,12 @@ def replacing(path: Path, *, keep: int = 0) -> Iterator[BinaryIO]:
 
     Args:
         keep: that many former files stay, as `before` names them.
+
+    Raises:
+        OSError: it cannot be written, or `path` is there and no regular file: a folder, a device, a pipe.
     """
+    if path.exists() and not path.is_file():
+        raise OSError(errno.EINVAL, "is no regular file", str(path))
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     try:

@@ -70,5 +70,7 @@ def check_writable(path: Path | None, name: str = "json") -> None:
     if path is None:
         return
     folder = next(parent for parent in path.absolute().parents if parent.exists())
+    if path.exists() and not path.is_dir() and not path.is_file():
+        raise SettingError(f"{{{name}}} {{path}}: is no regular file", path=path)
     if not path.name or path.is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK):
         raise SettingError(f"{{{name}}} {{path}}: no file can be written there", path=path)
