@@ -23,6 +23,10 @@ def test_people_far_apart_stay_apart():
     assert (nearest == np.arange(30) % 3).all()
 
 
+def test_any_seed_of_the_flag_will_do():
+    assert np.isfinite(places(normalize(torch.randn(5, 8), dim=1), seed=2**63 - 1)).all()
+
+
 @given(st.lists(st.integers(0, 5), max_size=30), st.lists(st.integers(0, 5), max_size=30), st.integers(1, 40))
 def test_people_are_drawn_whole(one, other, most):
     identities = [np.array(own, dtype=np.int64) for own in (one, other)]

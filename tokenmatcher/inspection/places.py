@@ -23,7 +23,7 @@ def places(features: Tensor, *, seed: int = 0) -> np.ndarray:
         metric="cosine",
         init="random" if count <= features.shape[1] and count < 5 else "pca",
         perplexity=min(PERPLEXITY, (count - 1) / 3),
-        random_state=seed,
+        random_state=seed % 2**32,  # scikit-learn takes no more
     )
     found: np.ndarray = method.fit_transform(features.numpy())
     return found
