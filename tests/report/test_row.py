@@ -45,13 +45,14 @@ def test_what_there_is_not_is_left_blank():
 
 
 def test_it_fits_120_columns_whatever_it_says():
-    million = {"clusters": 100_000, "outliers": 999_999, "ari": -0.5, "nmi": 0.1}
+    million = {"clusters": 999_999, "outliers": 12_345_678, "ari": -0.5, "nmi": 0.1}
     notes = ["word " * 60, "x" * 300]
     longest = record(
         999, 1000,
         labels={"visible": million, "infrared": million}, losses={"total": 1.23456e-12}, images_per_second=99_999.0,
         left=1e7, seconds={"train": 86_399}, notes=notes,
     )  # fmt: skip
+    assert cells(row(longest).split("\n")[0])[2:4] == ["999,999", "12.35M"]
     lines = [*head().split("\n"), *row(longest).split("\n")]
     assert max(map(len, lines)) <= WIDEST
     assert ENDS[-1] <= WIDEST

@@ -75,7 +75,7 @@ def _cells(record: EpochRecord) -> Sequence[str]:
     labels = []
     for modality in Modality:
         found = record.labels.get(modality.value)
-        labels += [f"{found['clusters']:,}", f"{found['outliers']:,}", _number(found["ari"])] if found else [""] * 3
+        labels += [_count(found["clusters"]), _count(found["outliers"]), _number(found["ari"])] if found else [""] * 3
     total = (record.losses or {}).get("total")
     return (
         f"cam{camera}" if camera is not None else str(record.place["stage"]),
@@ -84,10 +84,15 @@ def _cells(record: EpochRecord) -> Sequence[str]:
         _number(record.facts["match"]["right"]) if "match" in record.facts else "",
         "" if total is None else f"{total:.4g}",
         *(f"{100 * scores[name]:.1f}" if name in scores else "" for name in ("rank1", "mAP")),
-        "" if record.images_per_second is None else f"{record.images_per_second:,.0f}",
+        "" if record.images_per_second is None else _count(record.images_per_second),
         duration(sum(record.seconds.values())),
         "" if record.left is None else duration(record.left),
     )
+
+
+def _count(value: float) -> str:
+    """From a million on in millions, which fit their column."""
+    return f"{value:,.0f}" if round(value) < 1_000_000 else f"{value / 1e6:.4g}M"
 
 
 def _number(value: float | None) -> str:
