@@ -12,47 +12,31 @@ from dataclasses import dataclass
 from typing import Any
 
 from tokenmatcher.contracts import Modality
-from tokenmatcher.inspection.folder import Epoch, LoggedRun
+from tokenmatcher.inspection.folder import LoggedRun
 
 NO_FIGURES = ("stage", "camera", "epoch", "notes")
 MODALITIES = tuple(m.value for m in Modality)
 TOGETHER = {"matched", "matchable", "right"}  # shares of "match" that are read beside each other
 
-Values = tuple[float | None, ...]
-
 
 @dataclass(frozen=True)
 class Family:
-    """topic: the log's own name of what it belongs to. lines: by name, a value for each epoch of the log, None where
-    the epoch has none."""
+    """topic: the log's own name of what it belongs to. lines: by name, the value of each epoch that has one, by the
+    epoch's place in the log."""
 
     topic: str
     name: str
-    lines: Mapping[str, Values]
-
-
-@dataclass(frozen=True)
-class Band:
-    """Epochs first..last of a log, counted over all stages, belong to one stage, or one camera of it."""
-
-    first: int
-    last: int
-    stage: str
-    camera: int | None
+    lines: Mapping[str, Mapping[int, float]]
 
 
 def families(run: LoggedRun) -> dict[tuple[str, str], Family]:
     """By topic and name, in the order in which the log first has them."""
-    found: dict[tuple[str, str], dict[str, list[float | None]]] = {}
-    count = len(run.epochs)
+    found: dict[tuple[str, str], dict[str, dict[int, float]]] = {}
     for place, epoch in enumerate(run.epochs):
         for path, value in numbers(epoch.values):
             topic, name, line = _placed(path)
-            found.setdefault((topic, name), {}).setdefault(line, [None] * count)[place] = value
-    return {
-        (topic, name): Family(topic, name, {line: tuple(values) for line, values in lines.items()})
-        for (topic, name), lines in found.items()
-    }
+            found.setdefault((topic, name), {}).setdefault(line, {})[place] = value
+    return {(topic, name): Family(topic, name, lines) for (topic, name), lines in found.items()}
 
 
 def numbers(values: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], float]]:
@@ -80,14 +64,3 @@ def _placed(path: Sequence[str]) -> tuple[str, str, str]:
     if len(rest) > 1:  # by modality, pair of modalities or protocol
         return topic, rest[-1], " ".join(rest[:-1])
     return topic, rest[0], rest[0]
-
-
-def bands(epochs: Sequence[Epoch]) -> list[Band]:
-    """The stages, in order."""
-    found: list[Band] = []
-    for place, epoch in enumerate(epochs):
-        if found and (found[-1].stage, found[-1].camera) == (epoch.stage, epoch.camera):
-            found[-1] = Band(found[-1].first, place, epoch.stage, epoch.camera)
-        else:
-            found.append(Band(place, place, epoch.stage, epoch.camera))
-    return found
