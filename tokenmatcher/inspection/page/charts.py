@@ -5,13 +5,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from html import escape
+from itertools import groupby
 from typing import Any
 
 # Okabe and Ito's colours, which people with colour vision deficiencies tell apart; readable on dark and on white.
 COLOURS = ("#2f86c9", "#e08214", "#1fa187", "#c5568f", "#8c6bd1", "#b59a00", "#4fb3d9", "#d1495b", "#6b8e23", "#9a6b4f")
 DASHES = ("solid", "dash", "dot", "dashdot")
 SYMBOLS = {"circle": "o", "diamond": "D", "square": "s"}
-MANY = 12  # entries of a legend
+FEW = 40  # points of a line that are marked
+MANY, MANY_POINTS = 60, 12  # entries of a legend, and of a map's
 
 
 @dataclass(frozen=True)
@@ -66,7 +69,24 @@ class Chart:
     def legend(self) -> list[Series]:
         """What has a name of its own; nothing where there is one line, or more than anybody would read."""
         named = [one for one in self.series if one.legend]
-        return named if 1 < len(named) <= MANY else []
+        return named if 1 < len(named) <= (MANY_POINTS if self.bare else MANY) else []
+
+    @property
+    def limits(self) -> tuple[float, float] | None:
+        """Of the y axis; None: as the values have it. A flat line has one from 0."""
+        values = {y for one in self.series for y in one.y if y is not None}
+        flat = len(values) == 1 and not self.bare
+        return self.y_range or ((0.0, 1.05 * value) if flat and (value := values.pop()) > 0 else None)
+
+    @property
+    def level(self) -> bool:
+        """Whether all lines have values at the same places: only then can one box tell all of a place."""
+        places = {tuple(x for x, y in zip(one.x, one.y, strict=True) if y is not None) for one in self.series}
+        return len(places) == 1 and all(one.kind != "points" for one in self.series)
+
+    def side(self, x: float) -> str:
+        """Of a mark's label, the end that stands at the mark: so that it goes towards the middle."""
+        return "right" if self.x_range and x > sum(self.x_range) / 2 else "left"
 
     def rows(self) -> list[list[Any]]:
         """For a CSV: a head, then a row for each point."""
@@ -121,11 +141,17 @@ def to_plotly(chart: Chart) -> dict[str, Any]:
         "showlegend": False,  # the page has one of its own, which never lies over anything
         "height": chart.height,
         "margin": {"l": 52, "r": 12, "t": 26 if chart.bands or chart.marks else 8, "b": 40},
-        "hovermode": "closest" if any(one.kind == "points" for one in chart.series) else "x unified",
+        "hovermode": "x unified" if chart.level else "closest",
         "barmode": "group",
         "bargap": 0.15,
         "xaxis": {"title": {"text": chart.x_title, "standoff": 6}, "zeroline": False, "automargin": True},
-        "yaxis": {"title": {"text": chart.y_title, "standoff": 6}, "zeroline": False, "automargin": True},
+        "yaxis": {
+            "title": {"text": chart.y_title, "standoff": 6},
+            "zeroline": False,
+            "automargin": True,
+            "minexponent": 9,
+            "separatethousands": True,
+        },
         "shapes": [],
         "annotations": [],
     }
@@ -136,8 +162,8 @@ def to_plotly(chart: Chart) -> dict[str, Any]:
         layout["yaxis"]["scaleanchor"] = "x"
     if any(isinstance(x, str) for one in chart.series for x in one.x):
         layout["xaxis"]["type"] = "category"  # or "1" and "2" would be taken for numbers
-    if chart.y_range:
-        layout["yaxis"]["range"] = list(chart.y_range)
+    if chart.limits:
+        layout["yaxis"]["range"] = list(chart.limits)
     if chart.x_range:
         layout["xaxis"]["range"] = list(chart.x_range)
     for number, (first, last, label) in enumerate(chart.bands):
@@ -155,20 +181,20 @@ def to_plotly(chart: Chart) -> dict[str, Any]:
             {"type": "line", "xref": "x", "yref": "paper", "x0": x, "x1": x, "y0": 0, "y1": 1,
              "line": {"width": 2, "dash": "dash", "color": "#d1495b"}}
         )  # fmt: skip
-        layout["annotations"].append(_label(x, label, "left"))
+        layout["annotations"].append(_label(x, label, chart.side(x)))
     return {"data": [_trace(one) for one in chart.series], "layout": layout}
 
 
 def _label(x: float, text: str, anchor: str) -> dict[str, Any]:
     return {
-        "x": x, "y": 1, "xref": "x", "yref": "paper", "text": text, "showarrow": False, "xanchor": anchor,
-        "yanchor": "bottom", "font": {"size": 11},
+        "x": x, "y": 1, "xref": "x", "yref": "paper", "text": escape(text, quote=False), "showarrow": False,
+        "xanchor": anchor, "yanchor": "bottom", "font": {"size": 11},
     }  # fmt: skip
 
 
 def _trace(one: Series) -> dict[str, Any]:
     trace: dict[str, Any] = {
-        "name": one.name,
+        "name": escape(one.name, quote=False),  # plotly reads tags; page.js undoes it
         "x": list(one.x),
         "y": list(one.y),
     }
@@ -182,20 +208,25 @@ def _trace(one: Series) -> dict[str, Any]:
         marker = {"color": one.css, "size": 8, "symbol": one.symbol, "opacity": 0.85}
         trace |= {"type": "scatter", "mode": "markers", "marker": marker}
     else:
-        count = sum(value is not None for value in one.y)
         trace |= {
             "type": "scatter",
-            "mode": "lines+markers" if count < 40 else "lines",
+            "mode": "lines+markers" if _dotted(one.y) else "lines",
             "line": {"color": one.css, "dash": DASHES[one.dash % len(DASHES)], "width": 2},
             "marker": {"size": 5},
         }
     if one.texts:
-        trace |= {"text": list(one.texts), "hovertemplate": "%{text}<extra></extra>"}
+        trace |= {"text": [escape(text, quote=False) for text in one.texts], "hovertemplate": "%{text}<extra></extra>"}
     if one.pictures:
         trace["customdata"] = list(one.pictures)
     if one.spread:
         trace["error_y"] = {"type": "data", "array": list(one.spread), "thickness": 1.2, "width": 3}
     return trace
+
+
+def _dotted(values: Sequence[float | None]) -> bool:
+    """Few points, or one that stands alone between gaps, where a line would not show it."""
+    groups = [len(list(own)) for there, own in groupby(values, lambda value: value is not None) if there]
+    return sum(groups) < FEW or 1 in groups
 
 
 def _faint(css: str) -> str:
