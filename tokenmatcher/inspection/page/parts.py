@@ -29,6 +29,9 @@ def write_parts(sections: Sequence[Section], folder: Path, *, progress: bool = F
                 (Path(name) / file).write_bytes(content)
             written = sorted(Path(name).iterdir())
             for path in written:
+                if (taken := folder / path.name).exists() and not taken.is_file():
+                    raise SettingError("{parts} {path}: is no regular file", path=taken)
+            for path in written:
                 path.replace(folder / path.name)
     except OSError as error:
         raise SettingError("{parts} {folder}: cannot be written to ({error})", folder=folder, error=error) from None
