@@ -57,6 +57,17 @@ def test_each_section_is_drawn(tab):
     tab.wait_for_function("[...document.querySelectorAll('#clusters .frame img')].at(-1)?.naturalWidth > 0")
 
 
+def test_the_section_in_sight_is_marked(browser, page):
+    tab, heard = opened(browser, page.path, viewport={"width": 1280, "height": 900})
+    marked = "name => [...document.querySelectorAll('nav a[aria-current]')].map((a) => a.hash).join() === `#${name}`"
+    tab.wait_for_function(marked, arg="warnings")
+    for key, name in (("End", "making"), ("Home", "warnings")):
+        tab.keyboard.press(key)
+        tab.wait_for_function(marked, arg=name)
+    assert heard == []
+    tab.context.close()
+
+
 def test_filters_filter(tab):
     rows = tab.locator("#rank-rows > li")
     assert rows.count() == 12

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
-from tokenmatcher.cli import Parser, add_machine_flags, count, seed
+from tokenmatcher.cli import Parser, add_machine_flags, count, file, seed
 from tokenmatcher.commands.config import WEIGHTS
 from tokenmatcher.commands.test import check_writable
 from tokenmatcher.errors import SettingError, UserError
@@ -32,7 +32,7 @@ def parser() -> Parser:
         help="the runs' data set, where it is a file that has moved (default: what the run names)",
     )
     made.add_argument("-o", "--output", type=Path, default=Path("report.html"), help="(default %(default)s)")
-    made.add_argument("--parts", type=Path, metavar="FOLDER", help="write every chart and table there, as PNG and CSV")
+    made.add_argument("--parts", type=file, metavar="FOLDER", help="write every chart and table there, as PNG and CSV")
     made.add_argument(
         "--weights", choices=tuple(WEIGHTS), default="last", help="last epoch, or best on the test set (default last)"
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,24 +23,22 @@ from tokenmatcher.inspection.page.clustering import clusters_section
 from tokenmatcher.inspection.page.curves import curves_section
 from tokenmatcher.inspection.page.embedding import map_section
 from tokenmatcher.inspection.page.overview import making_section, warnings_section
-from tokenmatcher.inspection.page.page import Head, Tile, page
+from tokenmatcher.inspection.page.page import page
 from tokenmatcher.inspection.page.parts import write_parts
 from tokenmatcher.inspection.page.pictures import Pictures
 from tokenmatcher.inspection.page.ranking import ranks_section
-from tokenmatcher.inspection.page.scoring import scores_section
-from tokenmatcher.inspection.page.section import Names, Section, per_cent
+from tokenmatcher.inspection.page.scoring import measured, scores_section
+from tokenmatcher.inspection.page.section import Names, Section
 from tokenmatcher.inspection.page.similar import similar_section
 from tokenmatcher.inspection.page.tokens import tokens_section
+from tokenmatcher.inspection.page.top import head_of
 from tokenmatcher.inspection.provenance import commit, data_digest, versions
-from tokenmatcher.inspection.scores import BEST, LAST, MEAN, PAPER, Row, score_rows
+from tokenmatcher.inspection.scores import Row, score_rows
 from tokenmatcher.inspection.subject import Subject, open_subject
 from tokenmatcher.machine import Machine
 from tokenmatcher.models.digest import digest_of
 
-LACKS = (
-    "This page was made without pictures: rank lists, similarities, the map, class tokens, clusters and CMC curves by "
-    "camera are left out. Say where the pictures lie: --data-dir FOLDER."
-)
+PAGES = (".html", ".htm")
 
 
 def report(given: argparse.Namespace) -> None:
@@ -49,6 +48,7 @@ def report(given: argparse.Namespace) -> None:
         UserError: anything about flags or files that is not right.
     """
     runs = read_runs(given.logs)
+    _keep_apart(runs, given.output)
     if len({run.dataset for run in runs}) > 1:
         each = ", ".join(f"{run.name} of {run.dataset}" for run in runs)
         raise SettingError("runs of several data sets do not stand in one report: {each}", each=each)
@@ -70,14 +70,15 @@ def report(given: argparse.Namespace) -> None:
             runs, [findings(run, dataset, counts if run is first else None) for run in runs], counts, names
         )
     ]
-    rows = score_rows(runs)
+    rows: Sequence[Row] = score_rows(runs)
     if subject is None:
         sections += [scores_section(rows, None, names, first.name), curves_section(runs)]
     else:
-        sections += _with_pictures(given, subject, runs, rows, pictures, names)
+        found, rows = _with_pictures(given, subject, runs, rows, pictures, names)
+        sections += found
     sections.append(_making(given, runs, subject))
     title = dataset.title if dataset else first.dataset
-    html = page(_head(runs, title, subject, rows), sections, pictures.urls)
+    html = page(head_of(runs, title, subject, rows), sections, pictures.urls)
     if given.parts is not None:
         number = write_parts(sections, given.parts, progress=bars(given.no_progress))
         print(f"written: {number} files in {given.parts}")
@@ -87,6 +88,14 @@ def report(given: argparse.Namespace) -> None:
     except OSError as error:
         raise SettingError("{output} {path}: cannot be written ({error})", path=given.output, error=error) from None
     print(f"written: {given.output} ({given.output.stat().st_size / 1e6:.1f} MB)")
+
+
+def _keep_apart(runs: Sequence[LoggedRun], output: Path) -> None:
+    """A page may lie in a run's folder, and take the place of a former one; of nothing else there."""
+    path = output.resolve()
+    own = next((run for run in runs if run.path.resolve() in path.parents), None)
+    if own is not None and path.exists() and path.suffix.lower() not in PAGES:
+        raise SettingError("{output} {path}: is a file of the run {run}", path=output, run=own.path)
 
 
 def _subject(given: argparse.Namespace, run: LoggedRun, dataset: Dataset) -> Subject:
@@ -113,7 +122,8 @@ def _with_pictures(
     rows: Sequence[Row],
     pictures: Pictures,
     names: Names,
-) -> list[Section]:
+) -> tuple[list[Section], Sequence[Row]]:
+    """The sections, and the rows of scores with those that the page measured itself."""
     with tqdm(total=6, desc="sections", disable=not subject.machine.progress, leave=False) as bar:
 
         def done(what: str) -> None:
@@ -122,7 +132,9 @@ def _with_pictures(
 
         features = seen.features_of(subject)
         done("features")
-        scores = scores_section(rows, seen.computed(subject, features), names, subject.run.name)
+        computed = seen.computed(subject, features)
+        rows = [*rows, *measured(rows, computed, subject.run.name)]
+        scores = scores_section(rows, computed, names, subject.run.name)
         done("scores")
         ranked, source = seen.ranked(subject, features, given.queries)
         ranks = ranks_section(ranked, pictures, names, source=source)
@@ -136,7 +148,7 @@ def _with_pictures(
         tokens = seen.tokens(subject, features, given.seed)
         looks = [] if tokens is None else [tokens_section(tokens, pictures, names)]
         done("map, class tokens")
-    return [scores, curves_section(runs), ranks, similar, maps, *looks, clusters]
+    return [scores, curves_section(runs), ranks, similar, maps, *looks, clusters], rows
 
 
 def _making(given: argparse.Namespace, runs: Sequence[LoggedRun], subject: Subject | None) -> Section:
@@ -153,55 +165,5 @@ def _making(given: argparse.Namespace, runs: Sequence[LoggedRun], subject: Subje
         ]
         records += subject.benchmark.images if subject.benchmark else ()
         digest = data_digest(records, subject.data_dir, progress=subject.machine.progress)
-    words = ["tokenmatcher report", *(str(word) for word in sys.argv[2:])]
-    return making_section(
-        runs, versions=versions(), commit=commit(), digest=digest, command=" ".join(words), facts=facts
-    )
-
-
-def _head(runs: Sequence[LoggedRun], title: str, subject: Subject | None, rows: Sequence[Row]) -> Head:
-    first = runs[0]
-    trial = "" if first.trial is None else f", trial {first.trial}"
-    lines = [f"{title}{trial}, method {first.method}; {', '.join(str(run.path) for run in runs)}"]
-    if subject is not None:
-        lines.append(f"Pictures, similarities and clusters are of {first.name}: {subject.note}.")
-    others = f" and {len(runs) - 1} more" if len(runs) > 1 else ""
-    return Head(f"Run {first.name}{others}", lines, _tiles(first, rows), "" if subject is not None else LACKS)
-
-
-def _tiles(first: LoggedRun, rows: Sequence[Row]) -> list[Tile]:
-    """The numbers that people look for."""
-    tiles = []
-    last = [row for row in rows if row.kind == LAST and row.run == first.name]
-    if last:
-        final = next(row for row in last if row.model == last[-1].model)  # of its protocols the first
-        published = next((row for row in rows if row.kind == PAPER and row.protocol == final.protocol), None)
-        for metric, name in (("rank1", "rank-1"), ("mAP", "mAP")):
-            there = f"published: {per_cent(published.values.get(metric))}" if published else ""
-            tiles.append(Tile(f"{per_cent(final.values[metric])} %", f"{name}, {final.protocol}, {final.model}", there))
-    best = next((row for row in rows if row.kind == BEST and row.run == first.name), None)
-    if best is not None:
-        remark = f"{best.model}: chosen by this score"
-        tiles.append(
-            Tile(f"{per_cent(best.values['rank1'])} %", f"rank-1, {best.protocol}, best on the test set", remark)
-        )
-    tiles += [
-        Tile(f"{per_cent(mean.values['rank1'])} %", f"rank-1, {mean.protocol}", mean.model)
-        for mean in rows
-        if mean.kind == MEAN
-    ]
-    whole = next(
-        (epoch for epoch in reversed(first.epochs) if epoch.camera is None and epoch.values.get("labels")), None
-    )
-    if whole is not None:
-        labels = whole.values["labels"]
-        numbers = " / ".join(f"{own['clusters']:,}" for own in labels.values())
-        agreement = [own.get("ari") for own in labels.values()]
-        known = "" if None in agreement else "ARI " + " / ".join(f"{value:.2f}" for value in agreement)
-        tiles.append(Tile(numbers, f"clusters, {' / '.join(labels)}, last epoch", known))
-    match = whole.values.get("match") if whole is not None else None
-    if match and match.get("right") is not None:
-        possible = match.get("matchable")
-        remark = "" if possible is None else f"of {per_cent(possible, 0)} % possible"
-        tiles.append(Tile(f"{per_cent(match['right'], 0)} %", "matches right, last epoch", remark))
-    return tiles
+    command = shlex.join(["tokenmatcher", "report", *sys.argv[2:]])
+    return making_section(runs, versions=versions(), commit=commit(), digest=digest, command=command, facts=facts)

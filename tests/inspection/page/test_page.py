@@ -2,9 +2,11 @@ import json
 import re
 from html import unescape
 
+import numpy as np
 import pytest
-from logged import write_run
+from logged import epochs_of, write_run
 
+from tokenmatcher.evaluation.metrics import Scores
 from tokenmatcher.inspection.findings import findings
 from tokenmatcher.inspection.folder import read_runs
 from tokenmatcher.inspection.page.charts import Chart, Series
@@ -12,9 +14,9 @@ from tokenmatcher.inspection.page.curves import curves_section
 from tokenmatcher.inspection.page.overview import making_section, warnings_section
 from tokenmatcher.inspection.page.page import Head, as_script, page
 from tokenmatcher.inspection.page.parts import files
-from tokenmatcher.inspection.page.scoring import scores_section
+from tokenmatcher.inspection.page.scoring import Computed, measured, scores_section
 from tokenmatcher.inspection.page.section import Names, Section
-from tokenmatcher.inspection.scores import score_rows
+from tokenmatcher.inspection.scores import HERE, score_rows
 
 EVIL = "</script><img src=x onerror=alert(1)>&'\""
 
@@ -61,6 +63,34 @@ def test_runs_lie_over_each_other_in_colours_of_their_own(runs):
     alone = {chart.name: chart for chart in curves_section(runs[:1]).charts}["curve-labels-clusters"]
     assert [(one.name, one.colour) for one in alone.series] == [("visible", 0), ("infrared", 1)]
     assert charts["curve-scores-rank1"].series[0].y[-1] == 50, "in per cent"
+
+
+def test_a_line_ends_with_its_stage_or_camera(runs):
+    charts = {chart.name: chart for chart in curves_section(runs[:1]).charts}
+    visible, infrared = charts["curve-labels-clusters"].series
+    assert list(visible.y) == [9, 10, None, 4, None, 10, 10] and [x for x in visible.x if x != 4] == [0, 1, 2, 2, 5]
+    assert list(infrared.y) == [8, 8, None, 4, None, 8, 8]
+
+
+def test_a_stage_lies_over_the_same_stage_of_another_run(tmp_path):
+    lines = [line for line in epochs_of() if line["stage"] != "camera"]
+    shorter = read_runs([write_run(tmp_path / "full"), write_run(tmp_path / "short", lines, run={"method": "sdcl"})])
+    chart = {chart.name: chart for chart in curves_section(shorter).charts}["curve-match-ratio"]
+    assert [list(one.x) for one in chart.series] == [[4, 5], [4, 5]]
+    assert chart.x_range == (-0.5, 5.5)
+
+
+def test_a_run_that_was_never_tested_has_the_pages_own_scores(runs):
+    scores = [Scores(np.full(20, share), 0.5, 0.25) for share in (0.5, 0.75)]
+    computed = Computed("stage 2 epoch 1", {"all": scores, "indoor": scores[:1]}, {})
+    rows = score_rows(runs[:1])
+    (own,) = measured(rows, computed, "one")
+    assert (own.kind, own.model, own.protocol, own.values["rank1"], len(own.trials)) == (
+        HERE, "stage 2 epoch 1", "indoor", 0.5, 1,
+    )  # fmt: skip
+    assert measured(rows, None, "one") == []
+    html = page(Head("t", [], [], ""), [scores_section([*rows, own], computed, Names(None), "one")], {})
+    assert "not in the log: measured here" in html
 
 
 def test_what_differs_between_runs_is_marked(runs):

@@ -21,12 +21,14 @@ PURITY = ((0.0, 0.5), (0.5, 0.6), (0.6, 0.7), (0.7, 0.8), (0.8, 0.9), (0.9, 1.0)
 
 @dataclass(frozen=True)
 class Clustered:
-    """What the next epoch would train on. match: None where there was nothing to match. note: how it came about."""
+    """What the next epoch would train on. match: None where there is none; unmatched: why, in words. note: how it came
+    about."""
 
     records: Mapping[Modality, Sequence[ImageRecord]]
     labels: Mapping[Modality, PseudoLabels]
     match: ClusterMatch | None
     note: str
+    unmatched: str = ""
 
 
 def clusters_section(found: Clustered, pictures: Pictures, names: Names) -> Section:
@@ -47,6 +49,7 @@ def clusters_section(found: Clustered, pictures: Pictures, names: Names) -> Sect
         "matched": len(together),
         "shared": [_shared(one, found, pictures, names) for one in _first(several)],
         "several": len(several),
+        "unmatched": found.unmatched,
         "right": _right(together),
         "mistakes": [_cluster(one, found, pictures, names) for one in worst],
     }

@@ -94,15 +94,16 @@ def _row(one: RankList, group: str, found: Ranked, pictures: Pictures, names: Na
         record = found.gallery[row]
         right = None if one.right is None else one.right[place - 1]
         verdict = {True: "right", False: "wrong", None: "unknown"}[right]
+        shown = f"{round(similarity, 2) + 0.0:.2f}"  # no "-0.00"
         whom = f"person {names.person(record.identity)}" if record.identity != UNKNOWN else "unknown person"
         places.append(
             {
                 "picture": pictures.of(record.path),
                 "verdict": verdict,
-                "similarity": f"{similarity:.2f}",
+                "similarity": shown,
                 "camera": names.camera(record.camera),
                 "alt": f"place {place}, {verdict}: {record.modality}, {names.camera(record.camera)}, {whom}, "
-                f"similarity {similarity:.2f}",
+                f"similarity {shown}",
             }
         )
     return {

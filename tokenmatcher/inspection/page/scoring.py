@@ -8,18 +8,19 @@ from typing import Any
 
 import numpy as np
 
-from tokenmatcher.evaluation.metrics import NUM_RANKS, Scores
+from tokenmatcher.evaluation.metrics import NUM_RANKS, Scores, mean_scores
 from tokenmatcher.inspection.cmc import CameraPair
 from tokenmatcher.inspection.page.charts import Chart, Heat, Series
 from tokenmatcher.inspection.page.section import Names, Section, per_cent
-from tokenmatcher.inspection.scores import BEST, LAST, MEAN, PAPER, RANKS, Row
+from tokenmatcher.inspection.scores import BEST, HERE, LAST, MEAN, PAPER, RANKS, Row
 from tokenmatcher.report.tables import METRICS
 
 KINDS = {
     LAST: "last epoch",
-    BEST: "best epoch on the test set: chosen by these very scores, so not to be reported alone",
+    BEST: "best epoch of the last stage on the test set: chosen by these very scores, so not to be reported alone",
     PAPER: "published",
     MEAN: "mean",
+    HERE: "measured for this page",
 }
 FEW_PAIRS = 12  # curves in one chart
 DIFFERS = 0.0005  # of a fraction, from which on computed and logged scores are said to differ
@@ -35,11 +36,30 @@ class Computed:
     cameras: Mapping[str, Sequence[CameraPair]]
 
 
+def measured(rows: Sequence[Row], computed: Computed | None, name: str) -> list[Row]:
+    """Of the run `name` the page's own scores, where no row has that model's by the same protocol."""
+    if computed is None:
+        return []
+    logged = {row.protocol for row in rows if (row.run, row.model) == (name, computed.note)}
+    return [
+        Row(
+            name,
+            computed.note,
+            HERE,
+            protocol,
+            mean_scores(trials).to_dict(),
+            tuple(trial.to_dict() for trial in trials),
+        )
+        for protocol, trials in computed.trials.items()
+        if protocol not in logged
+    ]
+
+
 def scores_section(rows: Sequence[Row], computed: Computed | None, names: Names, name: str) -> Section:
     """What the runs scored.
 
     Args:
-        rows: from `score_rows`.
+        rows: from `score_rows`, and `measured`.
         computed: None: without pictures.
         name: of the run that the page looks at.
     """
@@ -84,7 +104,7 @@ def _differences(rows: Sequence[Row], computed: Computed | None, name: str) -> l
     for protocol, trials in computed.trials.items():
         mean = float(np.mean([trial.rank1 for trial in trials]))
         for row in rows:
-            if row.run == name and row.protocol == protocol and row.model == computed.note:
+            if row.kind != HERE and (row.run, row.protocol, row.model) == (name, protocol, computed.note):
                 logged = row.values["rank1"]
                 if abs(mean - logged) > DIFFERS:
                     found.append(f"{protocol}: rank-1 {per_cent(mean, 2)} here, {per_cent(logged, 2)} in the log")

@@ -13,7 +13,6 @@ import torch
 from torch import Tensor
 
 from tokenmatcher.contracts import UNKNOWN, ImageRecord, Modality, PseudoLabels
-from tokenmatcher.doors import find_matcher, find_method
 from tokenmatcher.evaluation.calibration import Calibration
 from tokenmatcher.inspection.cmc import by_direction, camera_pairs, trial_scores
 from tokenmatcher.inspection.looks import look
@@ -173,8 +172,8 @@ def clustered(subject: Subject, found: Features) -> Clustered:
     labels: dict[Modality, PseudoLabels] = {
         m: label_images(on_device[m], subject.recipe.clusters, subject.machine) for m in Modality
     }
-    match = None
-    matcher = subject.run.flags.get("matcher") or find_method(subject.run.method).default_matcher
+    match, unmatched = None, "There was nothing to match."
+    matcher = subject.run.matcher()
     if matcher is not None and all(own.num_clusters for own in labels.values()):
         mining = getattr(subject.recipe, "mining", None)
         own = {m: centroids(on_device[m], labels[m]) for m in Modality}
@@ -187,14 +186,19 @@ def clustered(subject: Subject, found: Features) -> Clustered:
             threshold=getattr(mining, "match_threshold", 0.5),
             ranked=getattr(mining, "match_ranked", 20),
         )
-        match = ask(find_matcher(str(matcher)), clusters)
+        match = ask(matcher, clusters)
+    elif matcher is None:
+        unmatched = (
+            f"Method {subject.run.method} takes no matcher, so clusters are not matched here; how it joins the "
+            "modalities while it trains is among the curves."
+        )
     note = (
         f"The training images, clustered and matched again with the weights of {model_name(subject)}: what another "
         "epoch would train on."
     )
     if any(len(subject.index[m]) < len(subject.training[m]) for m in Modality):
         note += f" {sum(map(len, subject.index.values())):,} images of people that were drawn, not all."
-    return Clustered(found.records, labels, match, note)
+    return Clustered(found.records, labels, match, note, unmatched)
 
 
 def mapped(

@@ -2,6 +2,8 @@
 (() => {
   const data = JSON.parse(document.getElementById("data").textContent);
   const root = document.documentElement;
+  // Charts' names are escaped for plotly, which reads tags.
+  const plain = (text) => Object.assign(document.createElement("textarea"), { innerHTML: text }).value;
   const all = (selector, within = document) => [...within.querySelectorAll(selector)];
 
   // Colours: as the system has them, light, dark.
@@ -56,7 +58,7 @@
     }
     const config = { ...settings, toImageButtonOptions: { filename: name, scale: 2 } };
     const done = Plotly.newPlot(div, structuredClone(chart.data), layout, config).then(() => {
-      div.on("plotly_hover", (event) => showPicture(event.points[0].customdata, event.points[0].text));
+      div.on("plotly_hover", (event) => showPicture(event.points[0].customdata, plain(event.points[0].text ?? "")));
       div.dataset.drawn = "yes";
     });
     drawn.set(name, done);
@@ -83,7 +85,7 @@
     const shown = line.getAttribute("aria-pressed") !== "true";
     line.setAttribute("aria-pressed", shown);
     draw(div).then(() => {
-      const places = div.data.flatMap((trace, place) => (trace.name === line.dataset.line ? [place] : []));
+      const places = div.data.flatMap((trace, place) => (plain(trace.name) === line.dataset.line ? [place] : []));
       Plotly.restyle(div, { visible: shown }, places);
     });
   }));
@@ -101,24 +103,42 @@
     };
     row(["", x, y], "th");
     for (const trace of data.charts[name].data) {
-      trace.x.forEach((value, place) => { if (trace.y[place] !== null) row([trace.name, value, trace.y[place]], "td"); });
+      trace.x.forEach((value, place) => { if (trace.y[place] !== null) row([plain(trace.name), value, trace.y[place]], "td"); });
     }
   }));
 
-  // Rank lists: filters.
+  // Rank lists: filters, and as many of each group at first as make some twenty.
+  const SOME = 20;
   const filters = document.getElementById("rank-filters");
   if (filters) {
     const rows = all("#rank-rows > li");
     const selects = all("select", filters);
     const count = document.getElementById("rank-count");
+    const more = document.getElementById("rank-more");
+    let everything = false;
+    const fits = (row) => selects.every((select) => !select.value || row.dataset[select.dataset.filter] === select.value);
     const apply = () => {
+      const fitting = rows.filter(fits);
+      const group = (row) => `${row.dataset.direction} ${row.dataset.group}`;
+      const each = Math.ceil(SOME / Math.max(1, new Set(fitting.map(group)).size));
+      const taken = new Map();
       let shown = 0;
-      for (const row of rows) {
-        row.hidden = selects.some((select) => select.value && row.dataset[select.dataset.filter] !== select.value);
+      rows.forEach((row) => { row.hidden = true; });
+      for (const row of fitting) {
+        const before = taken.get(group(row)) ?? 0;
+        taken.set(group(row), before + 1);
+        row.hidden = !everything && fitting.length > SOME && before >= each;
         shown += !row.hidden;
       }
-      count.textContent = shown ? `${shown} shown` : "none: no query fits all of these";
+      more.hidden = shown === fitting.length;
+      more.textContent = `Show all ${fitting.length}`;
+      const of = more.hidden ? "" : ` of ${fitting.length}`;
+      count.textContent = shown ? `${shown}${of} shown` : "none: no query fits all of these";
     };
+    more.addEventListener("click", () => {
+      everything = true;
+      apply();
+    });
     selects.forEach((select) => select.addEventListener("change", apply));
     filters.addEventListener("reset", () => setTimeout(apply));
     all("button[data-person]").forEach((person) => person.addEventListener("click", () => {
@@ -157,7 +177,7 @@
     for (const map of maps) {
       const div = map.querySelector(".chart");
       const points = data.charts[div.dataset.chart].data.flatMap((trace, curve) =>
-        trace.x.map((_, point) => ({ curve, point, id: trace.customdata[point], text: trace.text[point] })));
+        trace.x.map((_, point) => ({ curve, point, id: trace.customdata[point], text: plain(trace.text[point]) })));
       let at = -1;
       map.addEventListener("keydown", (event) => {
         const step = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
@@ -171,15 +191,18 @@
     }
   }
 
-  // Where the reader is.
+  // Where the reader is: the last section whose head has passed the upper third, at the end of the page the last one.
   const links = new Map(all("header nav a").map((link) => [link.hash.slice(1), link]));
-  const seen = new IntersectionObserver((entries) => {
-    for (const entry of entries) {
-      const link = links.get(entry.target.id);
-      if (!entry.isIntersecting || !link) continue;
-      links.forEach((other) => other.removeAttribute("aria-current"));
-      link.setAttribute("aria-current", "true");
-    }
-  }, { rootMargin: "-20% 0px -70% 0px" });
-  all("main > section[id]").forEach((section) => seen.observe(section));
+  const sections = all("main > section[id]").filter((section) => links.has(section.id));
+  function mark() {
+    const ended = scrollY > 0 && innerHeight + scrollY >= root.scrollHeight - 2;
+    const passed = sections.filter((section) => section.getBoundingClientRect().top < innerHeight / 3);
+    const at = ended ? sections.at(-1) : passed.at(-1) ?? sections[0];
+    links.forEach((link, id) => {
+      if (id === at.id) link.setAttribute("aria-current", "true");
+      else link.removeAttribute("aria-current");
+    });
+  }
+  ["scroll", "resize"].forEach((event) => addEventListener(event, mark, { passive: true }));
+  mark();
 })();
