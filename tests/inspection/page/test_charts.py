@@ -131,6 +131,8 @@ def test_a_marks_label_goes_towards_the_middle(drawn, x, side):
 def test_ranks_are_whole_on_the_axis(drawn):
     ranks = Chart("n", "t", "s", [Series("a", [1.0, 5.0, 10.0], [1.0, 2.0, 3.0])], x_range=(0.5, 10.5))
     assert all(tick.is_integer() for tick in drawn(ranks).get_xticks())
+    assert to_plotly(ranks)["layout"]["xaxis"]["dtick"] == 1
+    assert "dtick" not in to_plotly(Chart("n", "t", "s", [Series("a", [0.25, 1.0], [1.0, 2.0])]))["layout"]["xaxis"]
 
 
 def test_a_box_tells_of_all_lines_only_where_all_have_a_value():

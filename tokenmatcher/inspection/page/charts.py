@@ -13,6 +13,7 @@ from typing import Any
 COLOURS = ("#2f86c9", "#e08214", "#1fa187", "#c5568f", "#8c6bd1", "#b59a00", "#4fb3d9", "#d1495b", "#6b8e23", "#9a6b4f")
 DASHES = ("solid", "dash", "dot", "dashdot")
 SYMBOLS = {"circle": "o", "diamond": "D", "square": "s"}
+FEW_TICKS = 10
 FEW = 40  # points of a line that are marked
 MANY, MANY_POINTS = 60, 12  # entries of a legend, and of a map's
 
@@ -77,6 +78,18 @@ class Chart:
         values = {y for one in self.series for y in one.y if y is not None}
         flat = len(values) == 1 and not self.bare
         return self.y_range or ((0.0, 1.05 * value) if flat and (value := values.pop()) > 0 else None)
+
+    @property
+    def whole(self) -> bool:
+        """Whether the x axis counts something: epochs, ranks, trials."""
+        return all(not isinstance(x, str) and float(x).is_integer() for one in self.series for x in one.x)
+
+    @property
+    def width(self) -> float:
+        """Of an x axis of numbers, from end to end."""
+        first, last = self.x_range or (0.0, 0.0)
+        numbers = [float(x) for one in self.series for x in one.x] if self.x_range is None else []
+        return max(numbers) - min(numbers) if numbers else last - first
 
     @property
     def level(self) -> bool:
@@ -162,6 +175,8 @@ def to_plotly(chart: Chart) -> dict[str, Any]:
         layout["yaxis"]["scaleanchor"] = "x"
     if any(isinstance(x, str) for one in chart.series for x in one.x):
         layout["xaxis"]["type"] = "category"  # or "1" and "2" would be taken for numbers
+    if chart.whole and chart.width <= FEW_TICKS:
+        layout["xaxis"]["dtick"] = 1  # or half ones would be marked
     if chart.limits:
         layout["yaxis"]["range"] = list(chart.limits)
     if chart.x_range:

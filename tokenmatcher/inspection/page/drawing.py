@@ -38,14 +38,14 @@ def chart_png(chart: Chart) -> bytes:
         axes.grid(alpha=0.25)
         for side in ("top", "right"):
             axes.spines[side].set_visible(False)
-        if all(not isinstance(x, str) and float(x).is_integer() for one in chart.series for x in one.x):
+        if chart.whole:
             axes.xaxis.get_major_locator().set_params(integer=True)
         axes.set_xlabel(plain(chart.x_title))
         axes.set_ylabel(plain(chart.y_title))
     axes.set_title(plain(chart.title), loc="left", fontsize=10, pad=18 if chart.bands or chart.marks else 8)
     if chart.legend:
         where = {"loc": "outside lower left", "ncols": COLUMNS} if below else {}
-        legend = (figure if below else axes).legend(fontsize=7, frameon=False, **where)
+        legend = (figure if below else axes).legend(fontsize=7, frameon=False, handlelength=3, **where)
         for text in legend.get_texts():
             text.set_text(plain(chart.series[int(text.get_text())].name))
     return _png(figure)

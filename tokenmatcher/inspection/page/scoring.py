@@ -130,7 +130,7 @@ def _cmc(rows: Sequence[Row], computed: Computed | None, name: str) -> Chart | N
         or final.get((row.run, row.protocol)) is row
         or (row.kind == BEST and row.model != getattr(final.get((row.run, row.protocol)), "model", None))
     ]
-    for row in chosen:
+    for row in sorted(chosen, key=lambda row: row.kind == PAPER):
         if computed is not None and (row.run, row.model) == (name, computed.note) and row.protocol in computed.trials:
             continue  # its whole curve is there
         points = [(rank, 100 * row.values[f"rank{rank}"]) for rank in RANKS if f"rank{rank}" in row.values]
