@@ -91,6 +91,20 @@ def test_filters_filter(tab):
     tab.locator("#rank-filters button[type=reset]").click()
 
 
+def test_some_of_each_group_come_first(browser, page, tmp_path):
+    text = page.path.read_text(encoding="utf-8").replace("const SOME = 20;", "const SOME = 6;")
+    (tmp_path / "few.html").write_text(text, encoding="utf-8")
+    tab, heard = opened(browser, tmp_path / "few.html")
+    rows, count = tab.locator("#rank-rows > li"), tab.locator("#rank-count")
+    assert count.inner_text() == "6 of 12 shown"
+    shown = [row.get_attribute("data-group") for row in rows.all() if row.is_visible()]
+    assert shown == ["best", "best", "median", "median", "worst", "worst"]
+    tab.locator("#rank-more").click()
+    assert count.inner_text() == "12 shown" and not tab.locator("#rank-more").is_visible()
+    assert heard == []
+    tab.context.close()
+
+
 def test_the_map_changes_colours_and_shows_pictures(tab):
     tab.locator("#map").scroll_into_view_if_needed()
     tab.locator("#map-colouring").select_option("cluster")
