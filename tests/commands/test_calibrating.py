@@ -53,7 +53,7 @@ def test_only_a_former_calibration_is_replaced(run, checkpoint, tmp_path):
         run("-o", checkpoint)
     assert checkpoint.read_bytes() == before
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(UserError, match="no calibration"):
+    with pytest.raises(UserError, match="pipe: is no regular file"):
         run("-o", tmp_path / "pipe")
     path = tmp_path / "found.json"
     for rate in (0.2, 0.5):
