@@ -6,7 +6,7 @@ Every method trains from the same start, with the same network, batch and number
 TokenMatcher's camera stage is its own. TokenMatcher with each matcher: stage 2 alone, from one stage 1 and camera stage
 a seed. The people and the test are the demo's. Runs are made in --jobs processes, each on one thread, so that their
 seconds can be compared with each other only. What was interrupted goes on: give the same command again; seeds that the
-result file has are not run anew while the recipes are the same.
+result file has are not run anew while recipes and --flags are the same.
 """
 
 import json
@@ -25,6 +25,7 @@ from tokenmatcher.cli import run
 from tokenmatcher.contracts import Modality
 from tokenmatcher.doors import MATCHERS
 from tokenmatcher.errors import UserError
+from tokenmatcher.files import replacing
 from tokenmatcher.presets import PRESETS, preset
 from tokenmatcher.report.tables import table
 from tokenmatcher.training import checkpoint
@@ -89,12 +90,25 @@ def train(work, data, planned_run, seed, before, flags):
     (logs / "done").touch()
 
 
-def kept(out, recipes):
-    """Seeds that the result file has, if it was made with the same recipes."""
+def kept(out, made_with):
+    """Seeds that the result file has, if it was made with the same recipes and flags."""
     if not out.is_file():
         return {}
     result = json.loads(out.read_text())
-    return result["seeds"] if result["recipes"] == json.loads(json.dumps(recipes)) else {}
+    return result["seeds"] if {name: result.get(name) for name in made_with} == made_with else {}
+
+
+def claim(work, made_with):
+    """What lies in `work` is of these recipes and flags alone.
+
+    Raises:
+        UserError: it is of others.
+    """
+    path, text = work / "made_with.json", json.dumps(made_with)
+    if path.is_file() and path.read_text() != text:
+        raise UserError(f"--work {work}: holds runs with other numbers or flags; choose another, or remove it")
+    with replacing(path) as file:
+        file.write(text.encode())
 
 
 def last_checkpoint(logs):
@@ -156,12 +170,14 @@ def main():
     given = parser.parse_args()
     data = Path("data/demo")
     recipes = {method: preset("sysu", "demo", method).to_dict() for method in PRESETS}
-    seeds = kept(given.out, recipes)
+    made_with = json.loads(json.dumps({"recipes": recipes, "flags": given.flags}))  # as a file gives it back
+    seeds = kept(given.out, made_with)
+    claim(given.work, made_with)
     draw_people(data, "tuned on")
     for seed in given.seeds:
         if str(seed) not in seeds:
             seeds[str(seed)] = seed_of_runs(seed, given, data)
-            write_result(given.out, "methods", {"recipes": recipes, "seeds": seeds})
+            write_result(given.out, "methods", {**made_with, "seeds": seeds})
     names = [one.name for one in planned() if one.name != BEFORE_MATCHING]
     print(table(["", *HEAD], [[name, *cells([found[name] for found in seeds.values()])] for name in names]))
 

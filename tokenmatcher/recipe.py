@@ -44,8 +44,8 @@ def number(
             leaf has always been there.
         any_length: a tuple may have more or fewer values than the default.
     """
-    metadata = {"help": text, "choices": choices, "least": least, "most": most}
-    return field(default=default, metadata={**metadata, "formerly": formerly, "any_length": any_length})
+    limits = {"choices": choices, "least": least, "most": most, "any_length": any_length}
+    return field(default=default, metadata={"help": text, "formerly": formerly, **limits})
 
 
 @dataclass(frozen=True, kw_only=True)
