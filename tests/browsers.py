@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import pytest
 
@@ -25,3 +25,21 @@ def chromium(*flags):
         browser = started.chromium.launch(executable_path=path, args=["--no-sandbox", *flags])
         yield browser
         browser.close()
+
+
+def until(act, locator, state="visible", times=20):
+    """Does it again until the page shows it, as people do: a page may grow under a key, or load while one acts.
+
+    Raises:
+        playwright.sync_api.TimeoutError: it never did.
+    """
+    from playwright.sync_api import TimeoutError
+
+    def once():
+        act()
+        locator.wait_for(state=state, timeout=30_000)
+
+    for _ in range(times - 1):
+        with suppress(TimeoutError):
+            return once()
+    return once()

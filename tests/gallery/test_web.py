@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
-from browsers import chromium
+from browsers import chromium, until
 from galleries import crowd, person
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
@@ -245,6 +245,14 @@ def tab(browser, address):
     page.close()
 
 
+def drop(page, path):
+    """Uploads a picture; the page then shows its name."""
+    until(
+        lambda: page.set_input_files("input[type=file]", str(path), timeout=30_000),
+        page.get_by_text(re.compile(re.escape(path.stem))).first,
+    )
+
+
 def found(page, first):
     """Captions, once a search has put `first` in front."""
     page.wait_for_function(
@@ -258,8 +266,7 @@ def caption(match):
 
 
 def test_in_a_browser(tab, address, gallery, query):
-    tab.set_input_files("input[type=file]", str(query))
-    tab.get_by_text(re.compile("someone")).first.wait_for()
+    drop(tab, query)
     tab.click("#go")
     matches = gallery.matches(gallery.embed(query, INFRARED), INFRARED, 10)
     assert found(tab, caption(matches[0])) == [caption(match) for match in matches]
@@ -277,7 +284,6 @@ def test_in_a_browser(tab, address, gallery, query):
 
 def test_a_message_in_a_browser(tab, tmp_path):
     (tmp_path / "text.png").write_text("no picture")
-    tab.set_input_files("input[type=file]", str(tmp_path / "text.png"))
-    tab.get_by_text("text.png").first.wait_for()
+    drop(tab, tmp_path / "text.png")
     tab.click("#go")
     tab.get_by_text("this picture cannot be searched with").wait_for()

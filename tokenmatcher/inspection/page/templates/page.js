@@ -203,6 +203,8 @@
       else link.removeAttribute("aria-current");
     });
   }
-  ["scroll", "resize"].forEach((event) => addEventListener(event, mark, { passive: true }));
+  addEventListener("scroll", mark, { passive: true });
+  new ResizeObserver(mark).observe(document.body); // which grows while it is drawn
+  addEventListener("resize", mark);
   mark();
 })();
