@@ -58,7 +58,7 @@ def test_pip_installs_it():
         (["train", "sysu", "--config", "absent.json"], "--config absent.json: cannot be read"),
         (["test", "sysu"], "--resume"),
         (["train", "--preset", "demo"], "train --preset: the data set comes first, as in: tokenmatcher train sysu"),
-        (["test", "sysu", "--resume", ""], "argument --resume: invalid file value: ''"),
+        (["test", "sysu", "--resume", ""], "argument --resume: must not be empty, got ''"),
         (["train", "sysu", "--resume", ""], "--resume '': neither 'auto' nor a file"),
         (["train", "absent.py"], "error: absent.py: no such file"),
     ],

@@ -226,15 +226,13 @@ def rate(text: str) -> float:
 
 def file(text: str) -> Path:
     """A path that is not empty; for `type=` of a flag."""
-    if not text.strip():
-        raise ValueError
-    return Path(text)
+    return Path(place(text))
 
 
 def place(text: str) -> str:
     """Where an index or a page is, not empty; for `type=` of a flag."""
     if not text.strip():
-        raise ValueError
+        raise argparse.ArgumentTypeError(f"must not be empty, got {text!r}")
     return text
 
 
