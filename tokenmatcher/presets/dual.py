@@ -58,5 +58,6 @@ PAPER: dict[str, Any] = {
 }
 PAPER_REGDB: dict[str, Any] = {**PAPER, "eps": 0.3, "iters": (100, 100)}
 
-# The network, start, batches, clustering and steps of TokenMatcher's demo; features and losses are the methods' own.
+# The network, start, batches, clustering, steps and momentum of TokenMatcher's demo;
+# features and losses are the methods' own.
 DEMO: dict[str, Any] = {**TOKENMATCHERS_DEMO, "unit_views": True}

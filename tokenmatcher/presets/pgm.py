@@ -37,9 +37,10 @@ class PGMRecipe(dual.DualRecipe):
 
 
 _OWN = {"non_local": True, "momentum": 0.2}
-PAPER_SYSU = PGMRecipe().override({**dual.PAPER, **_OWN, "memory_update": ("each", "hard"), "jitter_infrared": True})
+_HARD = {"memory_update": ("each", "hard"), "jitter_infrared": True}
+PAPER_SYSU = PGMRecipe().override({**dual.PAPER, **_OWN, **_HARD})
 PAPER_REGDB = PGMRecipe().override({**dual.PAPER_REGDB, **_OWN, "epochs": (30, 30), "decay_epochs": (10, 20)})
-DEMO = PGMRecipe().override({**dual.DEMO, **_OWN, "memory_update": ("each", "hard"), "jitter_infrared": True})
+DEMO = PGMRecipe().override({**_OWN, **dual.DEMO, **_HARD})
 _EACH = DEMO.override({"memory_update": ("each", "each"), "jitter_infrared": False})
 
 # For LLCM and for other cameras no numbers were published [D]: SYSU-MM01's.

@@ -6,8 +6,8 @@ Paper, SYSU-MM01:  tokenmatcher train sysu --method sdcl     all-search rank-1 6
 Paper, RegDB:      tokenmatcher train regdb --method sdcl    visible to infrared: retuned log rank-1 90.96, mAP 82.86
 
 All are the authors' figures, of the epoch that scored best on the test set. The "demo" presets are for rendered people
-on a laptop; network, steps and start are those of TokenMatcher's. A step has as many different pictures of each
-modality as TokenMatcher's has infrared ones, visible ones twice: 192 images where TokenMatcher's has 128.
+on a laptop; network, steps and start are those of TokenMatcher's. A step has 40 infrared pictures, and 40 visible ones
+twice: 120 images where TokenMatcher's has 128.
 
 Sources: [C] the published code, [D] decided here. A pair (a, b) holds for stage 1 and stage 2. Epochs are counted from
 0 over both stages.
@@ -20,6 +20,7 @@ from functools import partial
 from typing import ClassVar
 
 from tokenmatcher.contracts import Modality
+from tokenmatcher.presets.tokenmatcher import DEMO as TOKENMATCHERS_DEMO
 from tokenmatcher.recipe import (
     ClusterConfig,
     DataConfig,
@@ -133,31 +134,13 @@ PAPER_REGDB = PAPER_SYSU.override(
 )
 
 _DEMO = {
-    "height": 96,
-    "width": 32,
-    "stem_channels": 24,
-    "embed_dim": 128,
-    "depth": 4,
-    "num_heads": 4,
-    "bn_groups": 1,
-    "batch_size": 64,
-    "num_instances": 4,
-    "pad": 4,
-    "k1": 15,
-    "k2": 4,
+    **TOKENMATCHERS_DEMO,
+    "batch_size": 40,
     "k1_visible": 8,
-    "eps": 0.5,
     "across_from": 1,
     "match_ranked": 10,
-    "optimizer": "adamw",
-    "momentum": 0.8,
     "momentum_first": 0.8,
-    "epochs": (3, 12),
-    "iters": (50, 50),
-    "lr": (3e-4, 4e-4),
-    "lr_min": (1e-6, 1e-6),
     "decay": "cosine",
-    "eval_start": 100,
 }
 
 # For LLCM and for other cameras no numbers were published [D]: SYSU-MM01's.

@@ -52,12 +52,12 @@ DEMO = {
     "iters": (50, 50),
     "lr": (3e-4, 4e-4),
     "lr_min": (1e-6, 1e-6),
+    "momentum": 0.8,
     "eval_start": 100,
 }
 _DEMO = {
     **DEMO,
     "neighbour_ratio": 0.8,
-    "momentum": 0.8,
     "camera_eps": (0.45,) * 6,
     "camera_k1": 8,
     "camera_k2": 3,
