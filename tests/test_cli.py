@@ -74,7 +74,7 @@ def test_help_says_default_and_source_of_every_number(method):
         ("sdcl", "jitter_everywhere", " [C] (default yes)"),
         ("adca", "resize", "training images [C] (default bicubic)"),
         ("tokenmatcher", "batch_size", "half of them plain, half their channel twins [P] (default 128, demo 64)"),
-        ("sdcl", "batch_size", "as many visible ones, each with its channel twin [C] (default 128, demo 64)"),
+        ("sdcl", "batch_size", "as many visible ones, each with its channel twin [C] (default 128, demo 40)"),
         ("sdcl", "matcher", "method sdcl takes none"),
         ("pgm", "matcher", "or a Python file (default hungarian)"),
     ],

@@ -110,9 +110,12 @@ def test_adcas_and_pgms_numbers(method):
 @pytest.mark.parametrize("method", [name for name in PRESETS if name != "tokenmatcher"])
 def test_demos_are_as_large_as_tokenmatchers(method, dataset):
     own, theirs = (leaves(preset(dataset, "demo", name)) for name in (method, "tokenmatcher"))
-    same = ("height", "width", "embed_dim", "depth", "num_heads", "batch_size", "num_instances", "epochs", "iters")
+    same = ("height", "width", "embed_dim", "depth", "num_heads", "num_instances", "epochs", "iters", "lr", "momentum")
     for name in same:
         assert own[name] == theirs[name], name
+    images = (3 if method == "sdcl" else 2) * own["batch_size"]  # SDCL's visible ones come twice
+    spacing = 3 * 2 * own["num_instances"]
+    assert abs(images - 2 * theirs["batch_size"]) <= spacing / 2
 
 
 def attributes(tree):
