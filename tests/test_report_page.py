@@ -1,5 +1,6 @@
 """A page of `tokenmatcher report` in a browser without a network."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -52,10 +53,14 @@ def tab(browser, page):
 def test_each_section_is_drawn(tab):
     for name in SECTIONS:
         section = tab.locator(f"#{name}")
+        height = section.bounding_box()["height"]
         section.scroll_into_view_if_needed()
         for chart in section.locator(".chart:visible").all():
             chart.scroll_into_view_if_needed()
             chart.locator("svg.main-svg").first.wait_for(state="attached")
+        for picture in section.locator(".frame img:visible").all():
+            picture.scroll_into_view_if_needed()
+        assert abs(section.bounding_box()["height"] - height) < 1, "nothing moves when it is drawn"
     drawn = tab.locator(".chart[data-drawn]").count()
     assert drawn == tab.locator(".chart:visible").count() > 30
     marks = tab.locator("#curves .chart .scatterlayer .trace")
@@ -107,8 +112,8 @@ def test_some_of_each_group_come_first(browser, page, tmp_path):
     assert count.inner_text() == "6 of 12 shown"
     shown = [row.get_attribute("data-group") for row in rows.all() if row.is_visible()]
     assert shown == ["best", "best", "median", "median", "worst", "worst"]
-    tab.locator("#rank-more").click()
-    assert count.inner_text() == "12 shown" and not tab.locator("#rank-more").is_visible()
+    until(tab.locator("#rank-more").click, tab.locator("#rank-count", has_text=re.compile("^12 shown$")))
+    assert not tab.locator("#rank-more").is_visible()
     assert heard == []
     tab.context.close()
 

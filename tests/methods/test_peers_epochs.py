@@ -129,7 +129,7 @@ def test_adcas_visible_memory_is_drawn_towards_the_infrared(tmp_path, monkeypatc
         expected = torch.nn.functional.normalize(expected, dim=1)
     near(memories[VISIBLE].vectors[known], expected, 64)
     assert (memories[VISIBLE].vectors.norm(dim=1) > 1 - 1e-6).all() == unit
-    assert {m.momentum for m in memories.values()} == {0.1}
+    assert {m.momentum for m in memories.values()} == {0.8}
 
 
 @pytest.mark.parametrize("epoch", [0, 1])
@@ -138,7 +138,7 @@ def test_pgm_scores_across_in_turn(tmp_path, monkeypatch, epoch):
     objective = prepared(run, epoch)[0].objective
     assert objective.across is (INFRARED if epoch else VISIBLE)
     assert objective.weights == {"visible": 1.0, "infrared": 1.0, "cross": 0.25}
-    assert {m.momentum for m in objective.memories.values()} == {0.2}
+    assert {m.momentum for m in objective.memories.values()} == {0.8}
 
 
 @pytest.mark.parametrize("name", KINDS)

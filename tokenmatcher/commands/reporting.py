@@ -78,7 +78,7 @@ def report(given: argparse.Namespace) -> None:
         sections += found
     sections.append(_making(given, runs, subject))
     title = dataset.title if dataset else first.dataset
-    html = page(head_of(runs, title, subject, rows), sections, pictures.urls)
+    html = page(head_of(runs, title, subject, rows), sections, pictures.made)
     if given.parts is not None:
         number = write_parts(sections, given.parts, progress=bars(given.no_progress))
         print(f"written: {number} files in {given.parts}")

@@ -14,6 +14,7 @@ from tokenmatcher.inspection.page.curves import curves_section
 from tokenmatcher.inspection.page.overview import making_section, warnings_section
 from tokenmatcher.inspection.page.page import Head, as_script, page
 from tokenmatcher.inspection.page.parts import files
+from tokenmatcher.inspection.page.pictures import Picture
 from tokenmatcher.inspection.page.scoring import Computed, measured, scores_section
 from tokenmatcher.inspection.page.section import Names, Section
 from tokenmatcher.inspection.scores import HERE, score_rows
@@ -33,11 +34,11 @@ def sections_of(runs):
 
 
 def test_what_strangers_wrote_is_text(runs):
-    html = page(Head(EVIL, [EVIL], [], EVIL), sections_of(runs), {"p0": EVIL})
+    html = page(Head(EVIL, [EVIL], [], EVIL), sections_of(runs), {"p0": Picture(EVIL, 1.0)})
     own = html.split('<script type="application/json"')[0] + html.split("</script>")[-1]
     assert "<img src=x" not in own and "&lt;img src=x" in own
     data = re.search(r'<script type="application/json" id="data">(.*?)</script>', html, re.S)[1]
-    assert json.loads(data)["pictures"]["p0"] == EVIL
+    assert json.loads(data)["pictures"]["p0"] == [EVIL, 1]
     assert html.count("<script") - html.count("<script>alert") >= 3
 
 

@@ -22,9 +22,10 @@ def test_a_picture_is_held_once(tmp_path):
     pictures = Pictures()
     first = pictures.of(tmp_path / "a.png")
     assert pictures.of(tmp_path / "a.png") == first != pictures.of(tmp_path / "b.png")
-    assert len(pictures.urls) == 2
-    assert decoded(pictures.urls[first]).size == (35, HEIGHT)
-    assert decoded(pictures.urls[pictures.of(tmp_path / "b.png")]).size == (8, 16), "never enlarged"
+    assert len(pictures.made) == 2
+    assert decoded(pictures.made[first].url).size == (35, HEIGHT)
+    assert pictures.made[first].ratio == round(35 / HEIGHT, 4)
+    assert decoded(pictures.made[pictures.of(tmp_path / "b.png")].url).size == (8, 16), "never enlarged"
     assert pictures.of(tmp_path / "a.png", 50) != first
 
 

@@ -13,6 +13,7 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from tokenmatcher.inspection.page.charts import Chart, to_plotly
+from tokenmatcher.inspection.page.pictures import Picture
 from tokenmatcher.inspection.page.section import Section
 
 FORBIDDEN = "default-src 'none'; img-src data: blob:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
@@ -37,11 +38,11 @@ class Head:
     lacks: str
 
 
-def page(head: Head, sections: Sequence[Section], pictures: Mapping[str, str]) -> str:
+def page(head: Head, sections: Sequence[Section], pictures: Mapping[str, Picture]) -> str:
     """The HTML.
 
     Args:
-        pictures: data URLs by id.
+        pictures: by id.
     """
     environment = Environment(
         loader=PackageLoader("tokenmatcher.inspection.page"),

@@ -6,6 +6,7 @@ import base64
 import io
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -18,15 +19,22 @@ RIGHT, WRONG, UNKNOWN_FRAME, QUERY = "#138a45", "#d0312d", "#808080", "#2f86c9"
 FRAME, GAP = 4, 6  # pixels
 
 
+class Picture(NamedTuple):
+    """A data URL; ratio: width over height, so that a page keeps the place before it is drawn."""
+
+    url: str
+    ratio: float
+
+
 class Pictures:
     """By id.
 
     Attributes:
-        urls: data URLs of what was asked for.
+        made: what was asked for.
     """
 
     def __init__(self) -> None:
-        self.urls: dict[str, str] = {}
+        self.made: dict[str, Picture] = {}
         self._ids: dict[tuple[Path, int], str] = {}
 
     def of(self, path: Path, height: int = HEIGHT) -> str:
@@ -45,8 +53,8 @@ class Pictures:
         return self._added(image)
 
     def _added(self, image: Image.Image) -> str:
-        name = f"p{len(self.urls)}"
-        self.urls[name] = data_url(image)
+        name = f"p{len(self.made)}"
+        self.made[name] = Picture(data_url(image), round(image.width / image.height, 4))
         return name
 
 

@@ -69,14 +69,17 @@
       if (!entry.isIntersecting) continue;
       near.unobserve(entry.target);
       if (entry.target.dataset.chart) draw(entry.target);
-      else entry.target.src = data.pictures[entry.target.dataset.p];
+      else entry.target.src = data.pictures[entry.target.dataset.p][0];
     }
   }, { rootMargin: "900px 400px" });
   all(".chart").forEach((div) => near.observe(div));
-  all("img[data-p]").forEach((picture) => near.observe(picture));
+  all("img[data-p]").forEach((picture) => {
+    picture.style.aspectRatio = `auto ${data.pictures[picture.dataset.p][1]}`; // so that nothing moves when it is there
+    near.observe(picture);
+  });
   window.addEventListener("beforeprint", () => {
     all(".chart").filter((div) => div.offsetParent).forEach(draw);
-    all("img[data-p]").forEach((picture) => { picture.src = data.pictures[picture.dataset.p]; });
+    all("img[data-p]").forEach((picture) => { picture.src = data.pictures[picture.dataset.p][0]; });
   });
 
   // Legends show and hide lines.
@@ -158,7 +161,7 @@
   function showPicture(id, text) {
     if (!panel || !id || !data.pictures[id]) return;
     const picture = panel.querySelector("img");
-    picture.src = data.pictures[id];
+    picture.src = data.pictures[id][0];
     picture.alt = text;
     picture.hidden = false;
     panel.querySelector("p").textContent = text;
