@@ -116,28 +116,35 @@ def last_checkpoint(logs):
     return max(logs.glob("*/last.pt"), key=lambda path: path.stat().st_mtime)
 
 
+def epochs_of(logs):
+    return [json.loads(line) for line in (logs / "log.jsonl").read_text().splitlines()]
+
+
+def seconds_of(logs):
+    return sum(sum(record["seconds"].values()) for record in epochs_of(logs))
+
+
 def measured(logs):
     """What a run came to: scores of its last weights, and its last epoch's labels and matches."""
-    records = [json.loads(line) for line in (logs / "log.jsonl").read_text().splitlines()]
-    last, scores = records[-1], checkpoint.read(last_checkpoint(logs))["scores"]
+    last, scores = epochs_of(logs)[-1], checkpoint.read(last_checkpoint(logs))["scores"]
     match = last.get("match", {})
     return {
         "scores": {protocol: {metric: scores[protocol][metric] for metric in METRICS} for protocol in PROTOCOLS},
         "ari": float(np.mean([last["labels"][m.value]["ari"] for m in Modality])),
         "right": match.get("right"),
         "matchable": match.get("matchable"),
-        "seconds": sum(sum(record["seconds"].values()) for record in records),
+        "seconds": seconds_of(logs),
     }
 
 
 def cells(runs):
-    """Mean and sample standard deviation over seeds, under HEAD."""
+    """Mean and, of several seeds, sample standard deviation, under HEAD."""
 
     def over(values, scale=1.0, digits=1):
         if any(value is None for value in values):
             return "-"
-        spread = np.std(values, ddof=1) if len(values) > 1 else 0.0
-        return f"{scale * np.mean(values):.{digits}f} ± {scale * spread:.{digits}f}"
+        spread = f" ± {scale * np.std(values, ddof=1):.{digits}f}" if len(values) > 1 else ""
+        return f"{scale * np.mean(values):.{digits}f}{spread}"
 
     scores = [over([found["scores"][p][m] for found in runs], 100) for p in PROTOCOLS for m in METRICS]
     shares = [over([found[name] for found in runs], digits=2) for name in ("ari", "right", "matchable")]
@@ -153,8 +160,8 @@ def seed_of_runs(seed, given, data):
             begun[one.name] = pool.submit(train, given.work, data, one, seed, begun.get(one.after), given.flags)
         for future in begun.values():
             future.result()
-    found = {one.name: measured(folder(given.work, one.name, seed)) for one in runs}
-    before = found.pop(BEFORE_MATCHING)["seconds"]
+    found = {one.name: measured(folder(given.work, one.name, seed)) for one in runs if one.name != BEFORE_MATCHING}
+    before = seconds_of(folder(given.work, BEFORE_MATCHING, seed))  # which no test follows
     for name, one in found.items():
         if name.startswith(OURS):
             one["seconds"] += before

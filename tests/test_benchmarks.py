@@ -1,5 +1,7 @@
 """Benchmarks can be begun: what they import is there. Most take longer than a suite may."""
 
+import json
+from argparse import Namespace
 from importlib import import_module
 from pathlib import Path
 
@@ -19,3 +21,34 @@ def test_it_can_be_begun(name, capsys, monkeypatch):
         module.main()
     assert end.value.code == 0
     assert "--out" in capsys.readouterr().out
+
+
+def test_a_seed_of_the_methods_is_put_together(tmp_path, monkeypatch):
+    """From what runs leave; the one before stage 2 has no scores, and its seconds are TokenMatcher's, too."""
+    methods = import_module("benchmarks.methods")
+    logs = methods.folder(tmp_path, methods.BEFORE_MATCHING, 1)
+
+    def train(work, _data, run, seed, before, _flags):
+        if before is not None:
+            before.result()
+        own = methods.folder(work, run.name, seed)
+        (own / "stage2").mkdir(parents=True)
+        (own / "stage2/last.pt").touch()
+        record = {
+            "seconds": {"train": 2.0, "labels": 1.0},
+            "labels": {"visible": {"ari": 0.5}, "infrared": {"ari": 0.7}},
+            "match": {"right": 0.4},
+        }
+        (own / "log.jsonl").write_text(2 * (json.dumps(record) + "\n"))
+
+    found_scores = {protocol: dict.fromkeys(("rank1", "mAP", "mINP"), 0.3) for protocol in methods.PROTOCOLS}
+    monkeypatch.setattr(methods, "train", train)
+    monkeypatch.setattr(
+        methods.checkpoint, "read", lambda path: {"scores": None if path.is_relative_to(logs) else found_scores}
+    )
+    given = Namespace(work=tmp_path, jobs=2, flags="")
+    found = methods.seed_of_runs(1, given, tmp_path)
+    assert set(found) == {run.name for run in methods.planned()} - {methods.BEFORE_MATCHING}
+    assert (found["pgm"]["seconds"], found["tokenmatcher, greedy"]["seconds"]) == (6, 12)
+    assert methods.cells([found["pgm"]]) == ["30.0", "30.0", "30.0", "30.0", "0.60", "0.40", "-", "6"]
+    assert methods.cells([found["pgm"]] * 2)[0] == "30.0 ± 0.0"
