@@ -36,11 +36,13 @@ class PGMRecipe(dual.DualRecipe):
     matching: AlternateConfig = field(default_factory=AlternateConfig)
 
 
-_OWN = {"non_local": True, "momentum": 0.2}
-_HARD = {"memory_update": ("each", "hard"), "jitter_infrared": True}
-PAPER_SYSU = PGMRecipe().override({**dual.PAPER, **_OWN, **_HARD})
-PAPER_REGDB = PGMRecipe().override({**dual.PAPER_REGDB, **_OWN, "epochs": (30, 30), "decay_epochs": (10, 20)})
-DEMO = PGMRecipe().override({**_OWN, **dual.DEMO, **_HARD})
+_OWN = {"non_local": True}
+_HARD = {**_OWN, "memory_update": ("each", "hard"), "jitter_infrared": True}
+PAPER_SYSU = PGMRecipe().override({**dual.PAPER, **_HARD, "momentum": 0.2})
+PAPER_REGDB = PGMRecipe().override(
+    {**dual.PAPER_REGDB, **_OWN, "momentum": 0.2, "epochs": (30, 30), "decay_epochs": (10, 20)}
+)
+DEMO = PGMRecipe().override({**dual.DEMO, **_HARD})
 _EACH = DEMO.override({"memory_update": ("each", "each"), "jitter_infrared": False})
 
 # For LLCM and for other cameras no numbers were published [D]: SYSU-MM01's.

@@ -206,8 +206,7 @@
       else link.removeAttribute("aria-current");
     });
   }
-  addEventListener("scroll", mark, { passive: true });
-  new ResizeObserver(mark).observe(document.body); // which grows while it is drawn
-  addEventListener("resize", mark);
+  ["scroll", "resize"].forEach((event) => addEventListener(event, mark, { passive: true }));
+  new ResizeObserver(mark).observe(document.body); // whose details open
   mark();
 })();
