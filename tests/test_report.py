@@ -224,7 +224,7 @@ def test_bad_input_is_told_in_one_line_and_nothing_is_written(trained, sysu, own
 
 def test_packages_that_are_missing_are_named(trained, tmp_path, monkeypatch):
     monkeypatch.setattr(report, "find_spec", lambda name: None)
-    with pytest.raises(UserError, match=r"needs the packages plotly, jinja2: pip install"):
+    with pytest.raises(UserError, match=r"needs plotly, jinja2: pip install"):
         report.main([str(trained), "-o", str(tmp_path / "r.html")])
     with pytest.raises(UserError, match="plotly, jinja2, matplotlib"):
         report.main([str(trained), "-o", str(tmp_path / "r.html"), "--parts", str(tmp_path / "parts")])

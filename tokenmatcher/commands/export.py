@@ -47,7 +47,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = parser().called("export").parse_args(arguments)
     if missing := [name for name in NEEDED[given.format] if find_spec(name) is None]:
         raise SettingError(
-            "{format} {asked}: needs the packages {missing}", asked=given.format, missing=", ".join(missing)
+            '{format} {asked}: needs {missing}: pip install ".[export]"',
+            asked=given.format,
+            missing=", ".join(missing),
         )
     if given.format == "safetensors" and (given.input or given.no_mirror):
         raise SettingError("{input} and {no_mirror} are for graphs, {format} safetensors is none")

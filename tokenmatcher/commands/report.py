@@ -63,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = parser().called("report").parse_args(arguments)
     needed = (*NEEDED, *(FOR_PARTS if given.parts else ()))
     if missing := [name for name in needed if find_spec(name) is None]:
-        raise UserError(f'report needs the packages {", ".join(missing)}: pip install ".[report]"')
+        raise UserError(f'report needs {", ".join(missing)}: pip install ".[report]"')
     for name, least in (("queries", 1), ("points", 3)):
         if getattr(given, name) < least:
             raise SettingError(f"{{{name}}} must be at least {least}")
