@@ -1,4 +1,4 @@
-"""Pseudo labels for a million images on a laptop: approximate neighbours, then the same sparse pipeline.
+"""Pseudo labels for a million images on two cores: approximate neighbours, then the same sparse pipeline.
 
     python -m benchmarks.million --out benchmarks/results/million.json
 

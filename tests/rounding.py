@@ -29,6 +29,12 @@ def layers(sums, terms):
     return WALK * (sums * terms) ** 0.5
 
 
+def resized_from(rows):
+    """Of a value between two rows: where it lies is three roundings of numbers up to `rows`, and between the two the
+    values may change by twice the largest."""
+    return 3 * rows * U * 2
+
+
 def assert_near(actual, expected, error):
     """No number is off by more than `error` times the largest one."""
     actual, expected = (torch.as_tensor(values).double() for values in (actual, expected))

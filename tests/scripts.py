@@ -10,6 +10,8 @@ import threading
 from functools import cache
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[1]
 HANGING = 1800  # seconds after which a script is taken to hang; none of them needs a tenth of it on a slow machine
 # The caller's number of threads, one if there is none: with another number sums come in another order, and whoever
@@ -20,6 +22,10 @@ IMPORTED = (
     "tokenmatcher.commands.exporting,tokenmatcher.commands.calibrating,tokenmatcher.commands.galleries,"
     "tokenmatcher.commands.searching,tokenmatcher.commands.reporting,"
     "torch.utils.tensorboard"
+)
+
+limits_memory = pytest.mark.skipif(
+    not Path("/proc/self/statm").is_file(), reason="/proc/self/statm says how much memory a process holds"
 )
 
 

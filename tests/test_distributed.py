@@ -1,6 +1,7 @@
 """Two processes and one on the same run: same labels, losses and weights; checkpoints serve both."""
 
 import json
+import pickle
 import shutil
 
 import pytest
@@ -9,8 +10,9 @@ from scripts import call
 from small import SMALL
 from trees import clear_sysu_tree
 
+from tokenmatcher import distributed
 from tokenmatcher.distributed import ALONE, Team, started_team
-from tokenmatcher.errors import UserError
+from tokenmatcher.errors import SettingError, UserError, flag
 from tokenmatcher.models.backbone import TokenViT
 from tokenmatcher.models.vit_start import to_pretrained_layout
 
@@ -206,6 +208,24 @@ def test_alone_nothing_is_sent():
     model = torch.nn.Linear(2, 2)
     assert ALONE.trained(model) is model
     assert ALONE.leads
+
+
+def test_all_processes_read_an_error_with_its_flags(monkeypatch):
+    wire = []
+
+    def broadcast(answer, src):
+        assert src == 0
+        wire.extend([pickle.dumps(answer[0])] if answer[0] else [])
+        answer[0] = pickle.loads(wire[0])
+
+    def fails():
+        raise SettingError("{eps} {given}: too large", given=3)
+
+    monkeypatch.setattr(distributed.dist, "broadcast_object_list", broadcast)
+    for rank in (0, 1):
+        with pytest.raises(SettingError) as caught:
+            Team(rank, 2).decide(fails)
+        assert caught.value.worded(flag) == "--eps 3: too large"
 
 
 @pytest.mark.parametrize(

@@ -79,3 +79,9 @@ def test_without_identities_it_trains_and_says_so(own, tmp_path):
     assert line["labels"]["visible"]["ari"] is None and "scores" not in line
     done = call("-m", "tokenmatcher", "test", own / "nobody.csv", "--resume", tmp_path / "stage1/last.pt", check=False)
     assert done.returncode == 2 and "no queries of one modality" in done.stderr
+    train[train.index("--stages") :] = ["--stage2-start", "best"]
+    train[train.index("--logs-dir") + 1] = tmp_path / "best"
+    done = call(*train, check=False)
+    assert done.returncode == 2
+    assert "--stage2-start best: there is no test data, by which an epoch could be the best" in done.stderr
+    assert not list(tmp_path.glob("best/*"))

@@ -62,7 +62,7 @@ def integers(values: np.ndarray, name: str) -> np.ndarray:
     array = np.asarray(values)
     require(array.ndim == 1, f"{name} must be one-dimensional, got shape {array.shape}")
     require(array.size == 0 or np.issubdtype(array.dtype, np.integer), f"{name} must be integers, got {array.dtype}")
-    array = np.ascontiguousarray(array, dtype=np.int64)
+    array = np.array(array, dtype=np.int64)  # a copy: the caller may go on writing into its own
     array.setflags(write=False)
     return array
 

@@ -76,11 +76,11 @@ class Team:
             try:
                 answer = [("value", function())]
             except UserError as error:
-                answer = [("error", str(error))]
+                answer = [("error", error)]
         dist.broadcast_object_list(answer, src=0)
         kind, value = answer[0]
         if kind == "error":
-            raise UserError(value)
+            raise value
         return value
 
     def broadcast(self, tensor: Tensor) -> Tensor:

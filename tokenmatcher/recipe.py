@@ -322,7 +322,7 @@ def network_config(values: Any) -> ModelConfig:
     model = values.get("model") if isinstance(values, dict) else None
     if model is None:
         raise UserError("configuration: no group 'model'")
-    return Recipe.from_dict({"model": model}).model
+    return Recipe.from_dict({"model": model, "data": {"pad": 0}}).model  # no network is too small for that
 
 
 def common_recipe(values: Any) -> Recipe:

@@ -6,7 +6,7 @@ import random
 import numpy as np
 import pytest
 import torch
-from scripts import call
+from scripts import call, limits_memory
 from small import RUN_RECIPE, SMALL, small_trainer
 
 from tokenmatcher.contracts import Modality
@@ -154,6 +154,7 @@ for path in sys.argv[2:]:
 """
 
 
+@limits_memory
 def test_a_giant_network_is_refused_before_memory_is_taken(whole, tmp_path):
     """With 300 MB to spare; a network that was built and failed for want of memory would be told otherwise."""
     original = checkpoint.read(whole)

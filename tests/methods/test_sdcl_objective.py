@@ -117,6 +117,34 @@ def test_published_gradients_differ_by_what_was_measured(golden, case):
         assert not torch.equal(*both)
 
 
+@pytest.mark.parametrize("case", ["more_rgb", "more_ir"])
+def test_published_gradients_of_infrared_to_visible(golden, case):
+    """Which the vectors lack: by scores of the visible images as they were, and by these as the step leaves them."""
+    objective, views = case_of(golden("sdcl_objective"), case, "sysu", 31, sequential=True)
+    was = {m: [memory.vectors.clone() for memory in objective.instances[m]] for m in Modality}
+    terms = objective.losses(views)
+    chosen = torch.ones(len(views[INFRARED].index), len(was[VISIBLE][0]), dtype=torch.bool)
+    for own, others in zip(was[INFRARED], was[VISIBLE], strict=True):
+        for row, image in enumerate(views[INFRARED].index):
+            similar = others @ own[image]
+            chosen[row] &= similar > 0.9 * similar.max()
+    assert chosen.any()
+    for place, branch in enumerate(BRANCHES):
+        (found,) = torch.autograd.grad(terms[f"inf-vis_{branch}"], views[INFRARED].features, retain_graph=True)
+        moved = was[VISIBLE][place].clone()
+        for x, image in zip(views[VISIBLE].features.detach().chunk(2, 1)[place], views[VISIBLE].index, strict=True):
+            moved[image] = F.normalize(0.9 * moved[image] + 0.1 * x, dim=0)
+        x = views[INFRARED].features.detach().chunk(2, 1)[place].clone().requires_grad_()
+        unit = F.normalize(x, dim=1)
+        scores = (unit.detach() @ was[VISIBLE][place].T).requires_grad_()
+        surprise = -F.softmax(scores / 0.05, dim=1).clamp(min=1e-8).log()
+        ((surprise * chosen).sum(1) / (chosen.sum(1) + 1)).mean().backward()
+        (as_it_was,) = torch.autograd.grad(unit, x, scores.grad @ was[VISIBLE][place], retain_graph=True)
+        (expected,) = torch.autograd.grad(unit, x, scores.grad @ moved)
+        assert_near(found.chunk(2, 1)[place], expected, 4 * logit(WIDTH))
+        assert (expected - as_it_was).abs().max() > 100 * 4 * logit(WIDTH) * expected.abs().max()
+
+
 @pytest.mark.parametrize("sequential", [False, True])
 @pytest.mark.parametrize(
     ("run", "kept"), [(("sysu", 0), "own_m10"), (("regdb", 0), "own_m99"), (("sysu", 30), "shared")]

@@ -8,7 +8,7 @@ import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from rounding import jaccard_cuts, neighbour_gap, orderly, product
-from scripts import call
+from scripts import call, limits_memory
 from torch.nn import functional
 
 from tokenmatcher.mining import jaccard
@@ -165,9 +165,9 @@ def test_refuses_devices_that_were_never_tried():
         jaccard_similarity(torch.empty(3, 4, device="meta"), 2, 1)
 
 
+@limits_memory
 def test_memory_stays_far_below_n_by_n(tmp_path):
     """16,000 images in a process of its own, which may take 500 MB more: float32 N x N would be 1,024."""
-    pytest.importorskip("resource")
     code = """
 import resource, torch
 from tokenmatcher.mining.jaccard import jaccard_similarity

@@ -4,6 +4,7 @@ from dataclasses import fields, replace
 
 import pytest
 import torch
+from rounding import assert_near, layers
 from small import SMALL
 
 from tokenmatcher.commands.config import PRETRAINED
@@ -46,9 +47,9 @@ def test_what_all_else_needs_of_a_network(kind):
         both = network.train(mode)(visible, infrared)
         assert both.tokens.shape == (5, network.parts, network.part_width)
         assert both.features.shape == (5, network.width)
-    # In inference mode no image sees another.
-    assert torch.allclose(network(visible=visible).features, both.features[:3], atol=1e-5)
-    assert torch.allclose(network(infrared=infrared).features, both.features[3:], atol=1e-5)
+    # In inference mode no image sees another. Some 60 sums of at most 2,048 numbers round otherwise in another batch.
+    assert_near(network(visible=visible).features, both.features[:3], layers(60, 2048))
+    assert_near(network(infrared=infrared).features, both.features[3:], layers(60, 2048))
     # A feature is its parts' batch norms side by side.
     parts = [neck(token) for neck, token in zip(network.necks, both.tokens.unbind(1), strict=True)]
     assert torch.equal(torch.cat(parts, 1), both.features)

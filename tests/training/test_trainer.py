@@ -203,3 +203,89 @@ def test_later_stages_start_from_what_the_run_has_trained(tmp_path, labelled):
     take_up(straight, there)
     begun, old = straight.start.of(straight.stages[-1]), torch.load(there, weights_only=True)["model"]
     assert all(torch.equal(old[name], begun[name]) for name in old)
+
+
+class Scored:
+    """A test of given scores: mAP by number, rank-1 and the other protocol the other way round.
+
+    Attributes:
+        seen: the weights that were tested.
+    """
+
+    def __init__(self, values):
+        self.values, self.seen = list(values), []
+
+    def __call__(self, network):
+        value = self.values[len(self.seen)]
+        self.seen.append({name: tensor.clone() for name, tensor in network.state_dict().items()})
+        return {"all": {"mAP": value, "rank1": 1 - value}, "indoor": {"mAP": 1 - value, "rank1": value}}
+
+
+def same(one, other):
+    return all(torch.equal(value, other[name]) for name, value in one.items())
+
+
+def model_in(path):
+    return torch.load(path, weights_only=True)["model"]
+
+
+def scored_run(folder, values, schedule):
+    run = small_trainer(folder, COUNT, recipe=RUN_RECIPE.override({"eval_start": 0, "eval_every": 1, **schedule}))
+    run.evaluate = Scored(values)
+    return run
+
+
+@pytest.mark.parametrize(
+    ("start", "every", "asked"), [(0, 1, [0, 1, 2, 3, 4]), (2, 1, [2, 3, 4]), (0, 3, [0, 3, 4]), (100, 1, [4])]
+)
+def test_which_epochs_are_tested(tmp_path, labelled, start, every, asked):
+    """From the first on, each so many, and the last always."""
+    run = scored_run(tmp_path, [0.5] * 5, {"epochs": (5, 1), "iters": (1, 1), "eval_start": start, "eval_every": every})
+    run.train(["1"])
+    assert [line["epoch"] for line in lines_of(run) if "scores" in line] == asked
+
+
+def test_the_best_epoch_is_kept(tmp_path, labelled):
+    """Of equals the first; by the stage's own score of the first protocol: mAP in stage 1, rank-1 in stage 2."""
+    values = [0.2, 0.5, 0.5, 0.3, 0.2, 0.5, 0.3]
+    run = scored_run(tmp_path, values, {"epochs": (4, 3)})
+    run.train(["1", "2"])
+    seen = run.evaluate.seen
+    assert len(seen) == 7 and not same(seen[1], seen[2])
+    assert same(model_in(tmp_path / "stage1/best.pt"), seen[1]) and same(model_in(tmp_path / "stage1/last.pt"), seen[3])
+    assert same(model_in(tmp_path / "stage2/best.pt"), seen[4]) and same(model_in(tmp_path / "stage2/last.pt"), seen[6])
+
+
+@pytest.mark.parametrize(("which", "place"), [("best", 0), ("last", 1)])
+def test_later_stages_start_from_the_epoch_asked_for(tmp_path, labelled, which, place):
+    """Also where stage 1 was trained elsewhere."""
+    run = scored_run(tmp_path / "one", [0.5, 0.2, 0.1], {"epochs": (2, 1), "stage2_start": which})
+    run.train(["1"])
+    expected = run.evaluate.seen[place]
+    assert {stage.start for stage in run.stages[1:]} == {("1", which)}
+    assert all(same(run.start.of(stage), expected) for stage in run.stages[1:])
+    again = small_trainer(tmp_path / "two", COUNT, recipe=run.method.recipe)
+    take_up(again, tmp_path / "one/stage1/last.pt")
+    assert same(again.start.of(again.stages[-1]), expected)
+
+
+def test_a_best_epoch_that_is_not_there_is_named(tmp_path, labelled):
+    small_trainer(tmp_path / "one", COUNT).train(["1"])  # nothing is tested
+    again = small_trainer(tmp_path / "two", COUNT, recipe=RUN_RECIPE.override({"stage2_start": "best"}))
+    take_up(again, tmp_path / "one/stage1/last.pt")
+    with pytest.raises(UserError, match=r"one/stage1/best\.pt: no such file; later stages start from"):
+        again.start.of(again.stages[-1])
+
+
+def test_a_run_that_goes_on_elsewhere_has_a_best_epoch_of_its_own(tmp_path, labelled):
+    """The one before may be better, but lies in the other folder."""
+    scored_run(tmp_path / "one", [0.9], {"epochs": (1, 1)}).train(["1"])
+    again = scored_run(tmp_path / "two", [0.3, 0.2], {"epochs": (3, 1)})
+    take_up(again, tmp_path / "one/stage1/last.pt")
+    again.train(["1"])
+    assert same(model_in(tmp_path / "two/stage1/best.pt"), again.evaluate.seen[0])
+    straight = scored_run(tmp_path / "one", [0.3, 0.2], {"epochs": (3, 1)})
+    best = model_in(tmp_path / "one/stage1/best.pt")
+    take_up(straight, tmp_path / "one/stage1/last.pt")
+    straight.train(["1"])
+    assert same(model_in(tmp_path / "one/stage1/best.pt"), best)

@@ -111,7 +111,11 @@ def train(
                 benchmark = dataset.benchmark(given.data_dir, trial)
                 evaluate = Evaluator(benchmark, machine, **size, store_dir=store_dir, suffix=suffix)
         method = kind(recipe, dataset, images, machine, matcher)
-        _check_batches(recipe, team, [stage for stage in method.stages() if stage.name in stages])
+        wanted = [stage for stage in method.stages() if stage.name in stages]
+        _check_batches(recipe, team, wanted)
+        best_of = {stage.start[0] for stage in wanted if stage.start and stage.start[1] == "best"}
+        if evaluate is None and best_of & set(stages):
+            raise SettingError("{stage2_start} best: there is no test data, by which an epoch could be the best")
         team.decide(lambda: held.enter_context(only_one(folder)))
         if team.leads:
             clear_leftovers(folder, names)

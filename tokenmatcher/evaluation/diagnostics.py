@@ -56,7 +56,8 @@ def matchable_share(
     labels: Mapping[Modality, PseudoLabels], identities: Mapping[Modality, np.ndarray], larger: Modality
 ) -> float:
     """Of the clusters of the modality `larger` with a known majority identity, the share for which the other modality
-    has a cluster of that identity: no matcher can be right more often (nan where there is none)."""
+    has a cluster of that identity (nan where there is none). A matcher that gives all of them a partner cannot be right
+    more often; one that leaves some without is judged by the others alone."""
     own, other = (majority_identities(labels[m], identities[m]) for m in (larger, larger.other))
     known = own[own != UNKNOWN]
     return float(np.isin(known, other).mean()) if known.size else float("nan")

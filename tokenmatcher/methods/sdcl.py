@@ -120,7 +120,7 @@ class SDCL(Method):
             "where there are fewer clusters than places in a batch, some come twice",
             *([] if recipe.losses.sequential else ["gradients are those of the memories as the losses saw them"]),
             *([last] if recipe.schedule.stage2_start == "last" else []),
-            "of places of a list with equal scores the earliest is taken",
+            "of equal scores in a list the earliest place wins",
         ]
 
     def state(self) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -40,12 +40,17 @@ class ImportReport:
     fresh: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        parts = [f"{self.source}: {self.layout.value} layout, {len(self.used)} tensors used"]
-        for name in ("resized", "skipped", "fresh"):
-            if keys := getattr(self, name):
-                shown = ", ".join(keys[:3]) + (f" and {len(keys) - 3} more" if len(keys) > 3 else "")
-                parts.append(f"{name}: {shown}")
-        return "; ".join(parts)
+        used = f"{self.source}: {self.layout.value} layout, {len(self.used)} tensors used"
+        others = {"resized": self.resized, "skipped": self.skipped, "fresh": self.fresh}
+        return "; ".join([used, *(f"{name}: {', '.join(families(keys))}" for name, keys in others.items() if keys)])
+
+
+def families(keys: Iterable[str]) -> list[str]:
+    """Keys that differ in their numbers alone as one, `necks.*.bias`; all others as they are."""
+    found: dict[str, list[str]] = {}
+    for key in keys:
+        found.setdefault(re.sub(r"\d+(?=\.)", "*", key), []).append(key)
+    return [name if len(members) > 1 else members[0] for name, members in found.items()]
 
 
 class Source:

@@ -69,7 +69,7 @@ LAYOUTS = (  # the first that fits
 def load_model(
     path: str | Path, *, config: ModelConfig | None = None, generator: torch.Generator | None = None
 ) -> tuple[Network, ImportReport]:
-    """A model in inference mode, from a file of any of the three layouts; see `build_model`.
+    """A model in inference mode, from a file of any known layout; see `build_model`.
 
     Raises:
         UserError: as `load_file` and `build_model`.
@@ -104,7 +104,10 @@ def build_model(
     tensors = Source(source, _unwrapped(content))
     known = next((known for known in LAYOUTS if tensors.has(*known.told_by)), None)
     if known is None:
-        raise UserError(f"{source}: neither our checkpoint, nor the authors' model, nor a self-supervised start")
+        raise UserError(
+            f"{source}: neither our checkpoint, nor a model of TokenMatcher's or SDCL's authors, "
+            "nor a self-supervised ViT, nor torchvision's ResNet"
+        )
     if config and config.network not in known.networks:
         raise UserError(
             f"{source}: {known.layout.value} layout is for network {' or '.join(known.networks)}, asked for was "

@@ -134,7 +134,8 @@ def _take_up(trainer: Trainer, path: Path, content: dict[str, Any]) -> list[str]
         trainer.random.restore(drawn)
         raise
     network.load_state_dict(content["model"])
-    trainer.position = Position(parts[0] + run["part"], run["epoch"], run["optimizer"], run["best"])
+    best = run["best"] if inside else Position.best  # elsewhere's best.pt does not lie in this run's folder
+    trainer.position = Position(parts[0] + run["part"], run["epoch"], run["optimizer"], best)
     trainer.records = run["records"] if inside else 0
     if "start" in run:
         trainer.start.keep(run["stage"], run["start"])

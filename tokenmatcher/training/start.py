@@ -11,7 +11,7 @@ from torch import Tensor
 from tokenmatcher.errors import UserError
 from tokenmatcher.methods.base import Stage
 from tokenmatcher.training import checkpoint
-from tokenmatcher.training.checkpoint import LAST, RunFolder
+from tokenmatcher.training.checkpoint import BEST, LAST, RunFolder
 
 Weights = dict[str, Tensor]
 
@@ -48,8 +48,14 @@ class StartWeights:
         return found
 
     def _read(self, earlier: str, which: str) -> Weights:
-        wanted = self.elsewhere or self.folder.of(earlier) / f"{which}.pt"
+        wanted = self.folder.of(earlier) / f"{which}.pt"
         paths = [wanted, *(self.folder.of(name) / LAST for name in self.carriers)]
+        if self.elsewhere:
+            carried = checkpoint.read(self.elsewhere)["run"].get("start")
+            if carried is not None:
+                return carried
+            wanted = self.elsewhere.with_name(BEST) if which == "best" else self.elsewhere
+            paths = [wanted]
         path = next((path for path in paths if path.is_file()), None)
         if path is None:
             raise UserError(f"{wanted}: no such file; later stages start from the weights of stage {earlier}")

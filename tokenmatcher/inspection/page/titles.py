@@ -13,8 +13,9 @@ TOPICS = {
     ),
     "match": (
         "Matches between modalities",
-        "right: share of matched clusters whose partner shows the same person. It cannot pass matchable, the share for "
-        "which there is a partner at all. Images are alike where they pass the matcher's threshold.",
+        "right: share of matched clusters whose partner shows the same person; matchable: the share of all clusters "
+        "for which there is such a partner. Where every cluster is matched, right cannot pass matchable. Images are "
+        "alike where they pass the matcher's threshold.",
     ),
     "association": (
         "Association",
