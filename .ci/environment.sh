@@ -15,12 +15,18 @@ else
             echo "error: needs Python 3.10 or newer on the PATH" >&2
             exit 2
         fi
+        trap 'rm -rf .venv; exit 130' HUP INT TERM # half of one would be taken for a whole one
         if ! "$found" -m venv .venv; then
             rm -rf .venv
             echo "error: $found -m venv .venv failed; on Debian and Ubuntu: apt install python3-venv" >&2
             exit 2
         fi
+        trap - HUP INT TERM
     fi
     PYTHON=.venv/bin/python
+    if ! "$PYTHON" -m pip --version > /dev/null; then
+        echo "error: .venv has no pip; remove it, and this script makes another" >&2
+        exit 2
+    fi
 fi
 "$PYTHON" -m pip install --quiet --disable-pip-version-check -r requirements.txt

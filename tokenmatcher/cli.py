@@ -32,9 +32,16 @@ def run(main: Callable[[], None]) -> NoReturn:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # names of files are shown on any terminal
     warnings.filterwarnings("ignore", message="Image size .* exceeds limit")  # `images.pictures` refuses such images
-    former = signal.signal(signal.SIGTERM, _stopped) if threading.current_thread() is threading.main_thread() else None
+    heeded = [n for n in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(n) is not signal.SIG_IGN]  # as nohup sets
+    if threading.current_thread() is not threading.main_thread():
+        heeded = []
+    former = {number: signal.signal(number, _stopped) for number in heeded}
     try:
-        main()
+        try:
+            main()
+        except SystemExit:  # of argparse, after its help
+            sys.stdout.flush()
+            raise
         sys.stdout.flush()
     except BrokenPipeError:  # whoever read the output has gone, as `| head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left of it goes nowhere
@@ -59,14 +66,14 @@ def run(main: Callable[[], None]) -> NoReturn:
         print(f"error: {blame}", file=sys.stderr)
         sys.exit(2)
     finally:
-        if former is not None:
-            signal.signal(signal.SIGTERM, former)
+        for number, handler in former.items():
+            signal.signal(number, handler)
     sys.exit(0)
 
 
-def _stopped(_number: int, _frame: FrameType | None) -> NoReturn:
+def _stopped(number: int, _frame: FrameType | None) -> NoReturn:
     """What was begun is cleared away; training handles its signals itself."""
-    raise Interruption("stopped by SIGTERM", 130)
+    raise Interruption(f"stopped by {signal.Signals(number).name}", 130)
 
 
 class Parser(argparse.ArgumentParser):

@@ -189,7 +189,8 @@ def _loaded(kind: str, asked: str) -> ModuleType:
         spec.loader.exec_module(module)
     except SyntaxError as error:
         line = "" if error.lineno is None else f", line {error.lineno}"
-        raise SettingError(f"{_named(kind)}{line}: {{error}}", file=asked, error=error.msg) from None
+        where = "" if error.filename in (None, str(path.absolute())) else f": {error.filename}"  # what it imports
+        raise SettingError(f"{_named(kind)}{where}{line}: {{error}}", file=asked, error=error.msg) from None
     except (Exception, SystemExit) as error:
         raise blamed(error) or UserError(f"{asked}: {error!r}") from None
     return module

@@ -103,12 +103,14 @@ def only_one(folder: Path, setting: str = "logs_dir") -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if not os.path.samestat(os.fstat(file.fileno()), path.stat()):  # one that its holder took away
                 raise BlockingIOError
-        except OSError:
+        except (BlockingIOError, FileNotFoundError):
             file.seek(0)
             holder = file.read().strip()
             raise SettingError(
                 f"{{{setting}}} {{folder}}: another run writes here ({{holder}})", folder=folder, holder=holder
             ) from None
+        except OSError as error:  # a file system without locks
+            raise _unwritable(folder, setting, error) from None
         holder = f"process {os.getpid()} on {platform.node()}, since {datetime.now():%Y-%m-%d %H:%M:%S}\n"
         try:
             file.truncate(0)

@@ -13,7 +13,7 @@ from typing import Any
 from tokenmatcher.contracts import Modality
 from tokenmatcher.errors import SettingError, UserError
 from tokenmatcher.evaluation.calibration import Calibration, file_beside
-from tokenmatcher.export.card import FILES, NAME, Exported, check_place, facts, model_card
+from tokenmatcher.export.card import FILES, NAME, Exported, check_place, check_scores, facts, model_card
 from tokenmatcher.export.graphs import write_onnx, write_torch
 from tokenmatcher.files import made, only_one
 from tokenmatcher.models.base import Network
@@ -38,6 +38,7 @@ def export(given: argparse.Namespace) -> None:
     content = load_file(given.checkpoint)
     network, report = build_model(content, source=str(given.checkpoint))
     print(report)
+    check_scores(content, given.checkpoint)
     calibration = _calibration(given, network)
     weights = digest_of(network.state_dict())
     with _moved_into(given.output, former=file_beside(given.output / FILES[given.format][0])) as folder:

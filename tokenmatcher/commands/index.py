@@ -51,9 +51,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Raises:
         UserError: anything about flags or files that is not right.
     """
-    given = parser().called("index").parse_args(arguments)
+    made = parser().called("index")
+    given = made.parse_args(arguments)
     if given.forget is not None:
-        if other := [name for name in (*NEEDED, "table", "prune") if getattr(given, name)]:
+        alone = (*NEEDED, "table", "prune", "device")
+        if other := [name for name in alone if getattr(given, name) != made.get_default(name)]:
             raise SettingError(f"{{forget}} does not go with {{{other[0]}}}")
     elif missing := [flag(name) for name in NEEDED if getattr(given, name) is None]:
         raise UserError(f"the following arguments are required: {', '.join(missing)} (see --help)")

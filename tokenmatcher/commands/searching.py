@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -17,7 +16,7 @@ from tokenmatcher.errors import SettingError, UserError, shown
 from tokenmatcher.files import replacing
 from tokenmatcher.gallery.details import last_moment, moment
 from tokenmatcher.gallery.page import page
-from tokenmatcher.gallery.records import Filter, shown_time
+from tokenmatcher.gallery.records import Filter, shown_time, spellings
 from tokenmatcher.gallery.scan import walk
 from tokenmatcher.gallery.search import Gallery, Match, described
 from tokenmatcher.report.tables import table
@@ -42,7 +41,8 @@ def search(given: argparse.Namespace) -> None:
             {"query": str(query), "modality": modality.value, "matches": [match.to_dict() for match in matches]}
             for query, matches in found
         ]
-        print(json.dumps({"index": gallery.store.place, "false_accept": gallery.false_accept, "queries": answers}))
+        rate = gallery.false_accept if gallery.has_threshold else None
+        print(json.dumps({"index": gallery.store.place, "false_accept": rate, "queries": answers}))
         return
     if given.html:
         try:
@@ -56,8 +56,8 @@ def search(given: argparse.Namespace) -> None:
     for query, matches in found:
         print(f"\n{shown(str(query))}, {modality}")
         print(_table(matches))
-    if gallery.calibration is None:
-        print("\nno threshold for the same person: tokenmatcher calibrate measures it")
+    if not gallery.has_threshold:
+        print(f"\n{gallery.threshold_note}")
 
 
 def _queries(given: Sequence[Path]) -> list[Path]:
@@ -86,8 +86,7 @@ def _found(
                 bar.clear()
                 _passed_over(error)
                 continue
-            itself = (os.path.abspath(query), os.path.realpath(query))  # noqa: PTH100 (as the index may have it)
-            found.append((query, gallery.matches(feature, modality, top, where, but=itself)))
+            found.append((query, gallery.matches(feature, modality, top, where, but=spellings(query))))
     if not found:
         raise UserError(f"{queries[0]} and the other queries: none of the {len(queries)} can be read")
     return found

@@ -152,7 +152,7 @@ def people_by_clusters(
 
 def _dataset(given: argparse.Namespace, content: Mapping[str, Any]) -> Dataset:
     name = given.dataset or content.get("dataset")
-    if given.dataset is None and name not in {kind.name for kind in DATASETS}:
+    if given.dataset is None and not any(kind.name == name for kind in DATASETS):
         raise SettingError(
             "{checkpoint} {path}: names no data set of ours ({name}); give {dataset}", path=given.checkpoint, name=name
         )
@@ -170,7 +170,7 @@ def _records(dataset: Dataset, data_dir: Path, trial: int | None) -> tuple[Recor
     """Of both modalities; which they are; cameras that are at one place."""
     if not dataset.has_test(data_dir, trial):
         return dataset.training(data_dir, trial), "training", frozenset()
-    benchmark = dataset.benchmark(data_dir, trial)
+    benchmark = dataset.tested(data_dir, trial)
     records = {m: [record for record in benchmark.images if record.modality is m] for m in Modality}
     return records, "test", frozenset().union(*(protocol.excluded_cameras for protocol in benchmark.protocols))
 

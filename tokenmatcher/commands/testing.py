@@ -31,15 +31,15 @@ def test(given: argparse.Namespace, dataset: Dataset) -> None:
     """One model, or of a data set with trials each trial's own."""
     options = {name: getattr(given, name) for name in dataset.options}
     if dataset.trials is None:
-        benchmark = dataset.benchmark(given.data_dir, options=options) if dataset.in_one_file else None  # read by now
+        benchmark = dataset.tested(given.data_dir, options=options) if dataset.in_one_file else None  # read by now
         network, content = _load(given.resume, dataset)
-        benchmark = benchmark or dataset.benchmark(given.data_dir, options=options)
+        benchmark = benchmark or dataset.tested(given.data_dir, options=options)
         scores = _evaluate(network, benchmark, given, dataset)
         shots = f", {options['shots']}-shot" if "shots" in options else ""
         print(score_table(scores, f"{dataset.title}{shots}"))
         if rules := dataset.test_rules(options):
             print(rules)
-        _write(given.json, {dataset.name: scores, **options, "checkpoint": str(given.resume)})
+        _write(given.json, {**options, "checkpoint": str(given.resume), dataset.name: scores})
         return
     by_trial: dict[int, Scores] = {}
     for path in _checkpoints(given.resume, given.weights, dataset.trials):
@@ -47,7 +47,7 @@ def test(given: argparse.Namespace, dataset: Dataset) -> None:
         trial = trial_of(path, content, given.trial, dataset)
         if trial in by_trial:
             raise UserError(f"{path}: a second model of trial {trial}")
-        benchmark = dataset.benchmark(given.data_dir, trial, options)
+        benchmark = dataset.tested(given.data_dir, trial, options)
         by_trial[trial] = _evaluate(network, benchmark, given, dataset, f"-trial{trial}")
     mean = _mean(by_trial)
     weights = (given.weights or "last") if given.resume.is_dir() else None
@@ -58,7 +58,7 @@ def test(given: argparse.Namespace, dataset: Dataset) -> None:
             f"note: the protocol is the mean over the {len(dataset.trials)} trials' own models; this is "
             f"{len(by_trial)} of them"
         )
-    _write(given.json, {dataset.name: mean, "checkpoint": str(given.resume), "weights": weights})
+    _write(given.json, {"checkpoint": str(given.resume), "weights": weights, dataset.name: mean})
 
 
 def _mean(by_trial: Mapping[int, Scores]) -> Scores:

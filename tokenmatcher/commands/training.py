@@ -108,7 +108,7 @@ def train(
             }
             evaluate = None
             if dataset.has_test(given.data_dir, trial):
-                benchmark = dataset.benchmark(given.data_dir, trial)
+                benchmark = dataset.tested(given.data_dir, trial)
                 evaluate = Evaluator(benchmark, machine, **size, store_dir=store_dir, suffix=suffix)
         method = kind(recipe, dataset, images, machine, matcher)
         wanted = [stage for stage in method.stages() if stage.name in stages]
@@ -164,6 +164,8 @@ def train(
             console.say("no test data beside the training copy: nothing will be tested")
         if trainer.finished(stages):
             console.say("nothing is left to do")
+            for listener in own:
+                listener.on_end()
             return
         if team.leads:
             write_config(folder, given, dataset.name, recipe, random.seed)

@@ -28,6 +28,8 @@ def find_dataset(name: str) -> Dataset:
         return table
     if name.endswith(".py"):
         made: Dataset = made_from("dataset", name, Dataset)
+        if missing := [part for part in ("name", "title", "cameras") if not hasattr(made, part)]:
+            raise UserError(f"{name}: {type(made).__name__} has no {', '.join(missing)}")
         return made
     for kind in DATASETS:
         if kind.name == name:

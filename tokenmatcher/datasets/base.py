@@ -9,10 +9,11 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from tokenmatcher.blame import returned
 from tokenmatcher.contracts import ImageRecord, Modality
 from tokenmatcher.datasets.protocols import Benchmark
 from tokenmatcher.datasets.summary import Summary
-from tokenmatcher.errors import SettingError
+from tokenmatcher.errors import SettingError, UserError
 from tokenmatcher.recipe import Recipe
 
 Training = dict[Modality, list[ImageRecord]]
@@ -144,3 +145,16 @@ class Dataset(ABC):
         Raises:
             UserError: the test images are not as they should be.
         """
+
+    def tested(self, data_dir: Path, trial: int | None = None, options: Mapping[str, Any] | None = None) -> Benchmark:
+        """`benchmark`, which can be scored.
+
+        Raises:
+            UserError: it cannot, or is none.
+        """
+        benchmark: Benchmark = returned(self.benchmark, self.benchmark(data_dir, trial, options), Benchmark)
+        if (protocol := benchmark.unscored()) is not None:
+            raise UserError(
+                f"{self.title}, {protocol.name}: no query has an image of its person in the gallery that it may see"
+            )
+        return benchmark

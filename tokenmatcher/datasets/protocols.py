@@ -48,6 +48,12 @@ class Protocol:
     distinct_identities: bool
     own_camera_excluded: bool = False
 
+    def sees(self, query_camera: int, gallery_camera: int) -> bool:
+        """Whether a query sees images of its own person by a camera."""
+        if self.own_camera_excluded and query_camera == gallery_camera:
+            return False
+        return (query_camera, gallery_camera) not in self.excluded_cameras
+
 
 @dataclass(frozen=True)
 class Benchmark:
@@ -65,6 +71,22 @@ class Benchmark:
     def cameras(self) -> np.ndarray:
         """(N,) int64"""
         return np.array([record.camera for record in self.images], dtype=np.int64)
+
+    def unscored(self) -> Protocol | None:
+        """The first protocol with a trial in which no query sees an image of its person."""
+        whose = np.stack([self.identities, self.cameras], axis=1)
+        for protocol in self.protocols:
+            for trial in protocol.trials:
+                there: dict[int, list[int]] = {}
+                for identity, camera in np.unique(whose[trial.gallery], axis=0).tolist():
+                    there.setdefault(identity, []).append(camera)
+                if not any(
+                    protocol.sees(own, camera)
+                    for identity, own in np.unique(whose[trial.query], axis=0).tolist()
+                    for camera in there.get(identity, ())
+                ):
+                    return protocol
+        return None
 
 
 class ImageIndex:

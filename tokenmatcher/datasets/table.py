@@ -200,6 +200,11 @@ class Table(Dataset):
             )
         if not self.rows.identities:
             found.append("no identities: labels and matches cannot be checked, nothing is scored")
+        if self._directions():
+            try:
+                self.tested(self.default_dir)
+            except UserError as error:
+                found.append(f"no test: {error}")
         return found + note_on_duplicates(self.rows.records, self.path.parent, progress=progress)
 
 
@@ -234,7 +239,7 @@ def read_table(path: Path) -> Rows:
         kind, split = kind.lower(), split.lower() or "train"
         if not entry or leaves_root(entry):
             wrong = f"{entry[:80]!r} is not a path inside the table's folder"
-        elif entry in seen:
+        elif (place := os.path.normpath(entry) if "./" in entry or "//" in entry else entry) in seen:
             wrong = f"{entry[:80]!r} stands there twice"
         elif kind not in modalities:
             wrong = f"modality {kind[:40]!r} is neither visible nor infrared"
@@ -247,7 +252,7 @@ def read_table(path: Path) -> Rows:
         elif not _is_there(folder, entry, here):
             wrong = f"no such image: {folder / entry}"
         else:
-            seen.add(entry)
+            seen.add(place)
             names["camera"].add(camera)
             if identity:
                 names["identity"].add(identity)

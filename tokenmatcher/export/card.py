@@ -13,13 +13,14 @@ import torch
 
 from tokenmatcher.contracts import Modality
 from tokenmatcher.datasets import DATASETS
-from tokenmatcher.errors import SettingError, shown
+from tokenmatcher.errors import SettingError, UserError, shown
 from tokenmatcher.evaluation.calibration import Calibration
 from tokenmatcher.evaluation.evaluate import TEST_INTERPOLATION
 from tokenmatcher.evaluation.threshold import CERTAINTY
 from tokenmatcher.images.augment import IMAGENET_MEAN, IMAGENET_STD
 from tokenmatcher.models.base import Network
 from tokenmatcher.models.tensors import SUFFIX
+from tokenmatcher.models.weights import FORMAT
 from tokenmatcher.report.tables import METRICS
 from tokenmatcher.version import __version__
 
@@ -116,7 +117,7 @@ def model_card(
         "",
         "| | |",
         "|---|---|",
-        f"| method | {_cell(content.get('method', 'tokenmatcher'))}, {_cell(content.get('note', 'no note'))} |",
+        f"| method | {_cell(_method(content))}, {_cell(content.get('note', 'no note'))} |",
         f"| network | {network.description}; {parameters:,} parameters |",
         f"| picture | {config.height} x {config.width} pixels (height x width), RGB; infrared pictures with three "
         "equal channels |",
@@ -144,6 +145,25 @@ def model_card(
         *(_thresholds(calibration) if exported.mirror else [NO_MIRROR]),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _method(content: Mapping[str, Any]) -> object:
+    """Our first checkpoints do not say, and there was one; of the authors' files it is not known for sure."""
+    return content.get("method", "tokenmatcher" if content.get("format") == FORMAT else "not stated")
+
+
+def check_scores(content: Mapping[str, Any], source: Path) -> None:
+    """What a card shows of a checkpoint's scores is there.
+
+    Raises:
+        UserError: it is not.
+    """
+    scores = content.get("scores") or {}
+    if not isinstance(scores, Mapping) or not all(
+        isinstance(of, Mapping) and all(isinstance(of.get(metric), float) for metric in METRICS)
+        for of in scores.values()
+    ):
+        raise UserError(f"{source}: its scores are not as they should be")
 
 
 def _cell(value: object) -> str:

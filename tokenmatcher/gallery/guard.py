@@ -59,9 +59,8 @@ class Guard:
         origin, length = headers.get("origin"), headers.get("content-length")
         if self.own_origin and origin is not None and origin.partition("://")[2] != headers.get("host"):
             return PlainTextResponse("a request of another page", 403)
-        if length is None:
-            unknown = method == "POST" or "transfer-encoding" in headers
-            return PlainTextResponse("a request must say its length", 411) if unknown else None
-        if int(length) > self.largest + OVERHEAD:
+        if "transfer-encoding" in headers or (length is None and method == "POST"):  # the former is what counts of both
+            return PlainTextResponse("a request must say its length", 411)
+        if length is not None and int(length) > self.largest + OVERHEAD:
             return PlainTextResponse(f"exceeded: more than one picture of {self.largest} bytes", 413)
         return None

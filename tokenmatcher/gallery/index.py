@@ -5,7 +5,6 @@ Legend: B batch, H and W image height and width in pixels, D width of a feature.
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -21,7 +20,7 @@ from tokenmatcher.api import TokenMatcher
 from tokenmatcher.contracts import Modality
 from tokenmatcher.errors import SettingError, UserError
 from tokenmatcher.evaluation.evaluate import TEST_INTERPOLATION
-from tokenmatcher.gallery.records import About, Entry
+from tokenmatcher.gallery.records import About, Entry, spellings
 from tokenmatcher.gallery.scan import Found
 from tokenmatcher.gallery.stores.base import Store, told
 from tokenmatcher.images.store import decode
@@ -92,7 +91,6 @@ def update(
         report.gone, report.unread = len(gone), len(unread)
         if prune:
             store.remove(gone)
-        store.remove(changed)
         _add(store, model, waiting, modality, report, set(changed), progress=progress, say=say)
         _optimise(store, progress=progress)  # also where nothing changed: the last call may have been killed before it
     return report
@@ -105,9 +103,7 @@ def forget(store: Store, folder: Path, *, progress: bool = True) -> int:
         UserError: another process writes to the index, or it cannot be written.
     """
     with store.writing():
-        # Entries' paths are resolved down to the folder that was indexed, and hold the links below it.
-        places = {os.path.abspath(folder), os.path.realpath(folder)}  # noqa: PTH100 (of what may be gone)
-        gone = _below(places, (entry.path for entry in store.entries()))
+        gone = _below(spellings(folder), (entry.path for entry in store.entries()))
         store.remove(gone)
         _optimise(store, progress=progress)
     return len(gone)
@@ -137,13 +133,17 @@ def _add(
 ) -> None:
     entries: list[Entry] = []
     features: list[torch.Tensor] = []
+    stale = dict.fromkeys(sorted(changed))  # what is in the index of them is of before
 
     def save() -> None:
         if entries:
+            again = [entry.path for entry in entries if entry.path in stale]
+            store.remove(again)
             store.add(entries, torch.cat(features).numpy())
-            again = sum(entry.path in changed for entry in entries)
-            report.changed += again
-            report.added += len(entries) - again
+            for path in again:
+                del stale[path]
+            report.changed += len(again)
+            report.added += len(entries) - len(again)
             entries.clear()
             features.clear()
 
@@ -166,6 +166,7 @@ def _add(
                 save()
                 saved = time.monotonic()
         save()
+    store.remove(list(stale))  # changed, and cannot be read any more
 
 
 def _decoded(entries: Sequence[Entry], height: int, width: int) -> Iterator[list[tuple[Entry, np.ndarray | UserError]]]:

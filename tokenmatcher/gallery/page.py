@@ -49,14 +49,12 @@ def thumbnail(path: Path) -> Image.Image:
 def page(found: Sequence[tuple[Path, list[Match]]], modality: Modality, head: str, gallery: Gallery) -> str:
     """All queries of one modality with what was found."""
     parts = [_section(query, modality, matches) for query, matches in found]
-    rate = f"threshold at {gallery.false_accept:g} false accepts" if gallery.calibration else "no threshold calibrated"
+    said = f"{escape(head)}; {gallery.threshold_note}; TokenMatcher {__version__}"
     return (
         '<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n'
         "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; "
         'img-src data:">\n'
-        f"<title>Search</title>\n<style>{STYLE}</style>\n<p>{escape(head)}; {rate}; TokenMatcher {__version__}</p>\n"
-        + "\n".join(parts)
-        + "\n</html>\n"
+        f"<title>Search</title>\n<style>{STYLE}</style>\n<p>{said}</p>\n" + "\n".join(parts) + "\n</html>\n"
     )
 
 
@@ -81,7 +79,7 @@ def _figure(path: Path, kind: str, caption: str) -> str:
         image = '<div class="gone">cannot be read any more</div>'
     return (
         f'<figure class="{kind}" title="{escape(_text(path))}">{image}'
-        f"<figcaption>{escape(caption)}<br>{escape(path.name)}</figcaption></figure>"
+        f"<figcaption>{escape(caption)}<br>{escape(shown(path.name))}</figcaption></figure>"
     )
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from tokenmatcher.contracts import Modality
@@ -21,6 +23,14 @@ def seconds_of(moment: datetime) -> int:
 def shown_time(seconds: int | None) -> str:
     """The other way round: 2026-05-01 12:30:00."""
     return "" if seconds is None else str(EPOCH + timedelta(seconds=seconds))
+
+
+def spellings(path: Path) -> set[str]:
+    """All paths by which an entry may know what lies at `path`: resolved down to the folder that was indexed, as it was
+    named below. The file need not be there any more."""
+    whole = Path(os.path.abspath(path))  # noqa: PTH100 (resolve would follow links)
+    places = [whole, *whole.parents]
+    return {str(Path(os.path.realpath(place)) / whole.relative_to(place)) for place in places}
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ import os
 import re
 import stat
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -153,9 +154,8 @@ def time_of(relative: Path) -> int | None:
     for name in reversed((*relative.parts[:-1], relative.stem)):
         for found in DATE.finditer(name):
             year, _, month, day, hour, _, minute, second = found.groups()
-            try:
-                moment = datetime(int(year), int(month), int(day), int(hour or 0), int(minute or 0), int(second or 0))
-            except ValueError:
-                continue  # digits that are no date
-            return seconds_of(moment)
+            date, time = (int(year), int(month), int(day)), (int(hour or 0), int(minute or 0), int(second or 0))
+            for parts in ((*date, *time), date):  # what follows a date may be no time: a number of the picture
+                with suppress(ValueError):
+                    return seconds_of(datetime(*parts))
     return None

@@ -5,7 +5,7 @@ Legend: D width of a feature.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -120,6 +120,22 @@ class Gallery:
             )  # fmt: skip
         return cls(store, model, path, calibration=calibration, false_accept=false_accept or FALSE_ACCEPT)
 
+    @property
+    def threshold_note(self) -> str:
+        """Who counts as the same person."""
+        if self.calibration is None:
+            return "no threshold for the same person: tokenmatcher calibrate measures it"
+        rates = _rates(self.calibration)
+        if self.false_accept not in rates:
+            known = ", ".join(f"{rate:g}" for rate in rates) or "none"
+            return f"no threshold at {self.false_accept:g} false accepts; measured are: {known}"
+        return f"same person: threshold at {self.false_accept:g} false accepts"
+
+    @property
+    def has_threshold(self) -> bool:
+        """For some pair of modalities, at the rate that counts."""
+        return self.false_accept in _rates(self.calibration)
+
     def embed(self, picture: Picture, modality: Modality) -> np.ndarray:
         """(D,) of one picture.
 
@@ -136,7 +152,7 @@ class Gallery:
         count: int,
         where: Filter | None = None,
         *,
-        but: Sequence[str] = (),
+        but: Collection[str] = (),
     ) -> list[Match]:
         """The most similar entries of a (D,) feature, the best first.
 

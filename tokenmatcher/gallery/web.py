@@ -32,7 +32,6 @@ LARGEST = 20 * 2**20  # bytes of an upload
 MOST = 100  # matches shown
 EVERYTHING = "both"
 COLUMNS = ("rank", "score", "same person?", "modality", "camera", "time", "picture")
-WIDTHS = (60, 70, 120, 90, 80, 160, 320)  # pixels
 KEPT = 600  # seconds after which a browser's pictures are removed, and between two looks for them
 EVERYWHERE = ("0.0.0.0", "::")  # hosts that stand for all addresses of this machine
 CSS = """
@@ -83,7 +82,7 @@ class Page:
     def __init__(self, gallery: Gallery) -> None:
         self.gallery, self.cameras = gallery, gallery.cameras()
 
-    def search(self, file: str | None, modality: str, among: str, cameras: list[str], count: float) -> Answer:
+    def search(self, file: str | None, modality: str, among: str, cameras: list[str], count: float | None) -> Answer:
         """With an uploaded picture."""
         if not file:
             raise _Said("drop a picture first")
@@ -96,11 +95,14 @@ class Page:
             raise _Said(f"this picture cannot be searched with: {said}") from None
         return self._answer(shown, f"your picture, {modality}", feature, Modality(modality), among, cameras, count)
 
-    def step(self, shown: list[str], place: int | None, among: str, cameras: list[str], count: float) -> Answer:
+    def step(self, shown: list[str], place: int | None, among: str, cameras: list[str], count: float | None) -> Answer:
         """With a match of the last search: `place` in the list `shown`."""
         if place is None or not 0 <= place < len(shown):
             raise _Said("click on a match first")
-        found = self.gallery.store.find(shown[place])
+        try:
+            found = self.gallery.store.find(shown[place])
+        except UserError as error:
+            raise _Said(str(error)) from None
         if found is None:
             raise _Said("this picture has just been removed from the index")
         entry, feature = found
@@ -116,12 +118,14 @@ class Page:
         modality: Modality,
         among: str,
         cameras: list[str],
-        count: float,
+        count: float | None,
         *,
         but: Sequence[str] = (),
     ) -> Answer:
         """Values of the components in `OUTPUTS`' order."""
         where = Filter(tuple(cameras), None if among == EVERYTHING else Modality(among))
+        if count is None:
+            raise _Said(f"how many matches? 1 to {MOST}")
         try:
             matches = self.gallery.matches(feature, modality, max(1, min(int(count), MOST)), where, but=but)
         except UserError as error:
@@ -162,11 +166,7 @@ def build(gallery: Gallery) -> gr.Blocks:
     Raises:
         UserError: the index holds no picture.
     """
-    head, page = described(gallery), Page(gallery)
-    if gallery.calibration is None:
-        head += "; no threshold for the same person: tokenmatcher calibrate measures it"
-    else:
-        head += f"; same person: threshold at {gallery.false_accept:g} false accepts"
+    head, page = f"{described(gallery)}; {gallery.threshold_note}", Page(gallery)
     with _Blocks(title="TokenMatcher", analytics_enabled=False, delete_cache=(KEPT, KEPT)) as blocks:
         shown, place = gr.State([]), gr.State(None)
         gr.Markdown(f"# Where was this person?\n{escape(head)}")

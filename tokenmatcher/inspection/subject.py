@@ -147,7 +147,7 @@ def open_subject(
     }
     benchmark = evaluator = None
     if dataset.has_test(data_dir, run.trial):
-        benchmark = dataset.benchmark(data_dir, run.trial)
+        benchmark = dataset.tested(data_dir, run.trial)
         evaluator = Evaluator(benchmark, machine, height=height, width=width, store_dir=store, suffix=suffix)
     began_with, note = _start(run, network, start)
     return Subject(

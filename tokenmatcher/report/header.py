@@ -9,6 +9,7 @@ from dataclasses import fields
 import numpy as np
 import torch
 
+from tokenmatcher.blame import returned
 from tokenmatcher.contracts import Modality
 from tokenmatcher.datasets.base import Dataset
 from tokenmatcher.images.sets import ImageSet
@@ -64,7 +65,8 @@ def run_header(
         names = ", ".join(f"cam{number} {name}" for number, name in enumerate(dataset.camera_names, start=1))
         lines.append(f"cameras: {names}")
     lines += [rules] if (rules := dataset.test_rules()) else []
-    lines += [f"note: {text}" for text in (dataset.note, *dataset.oddities(progress=machine.progress)) if text]
+    oddities = returned(dataset.oddities, dataset.oddities(progress=machine.progress), list)
+    lines += [f"note: {text}" for text in (dataset.note, *oddities) if text]
     if published is not None:
         lines.append(f"published, of the authors' figures: {published}")
     if paper is not None:

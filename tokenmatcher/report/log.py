@@ -69,12 +69,12 @@ class JsonLines(Listener):
         _begun(self.lines)
 
     def on_begin(self, folder: Path, records: int) -> None:
-        kept = self.lines.read_bytes().splitlines(keepends=True)[:records]
+        kept = [line for line in self.lines.read_bytes().splitlines(keepends=True)[:records] if line.endswith(b"\n")]
         with self.lines.open("r+b") as file:
             file.truncate(sum(map(len, kept)))
 
     def on_epoch(self, record: EpochRecord) -> None:
-        _append(self.lines, json.dumps(_plain(record.to_dict())))
+        _append(self.lines, json.dumps(_plain(record.to_dict())), synced=True)  # before a checkpoint counts it
 
 
 def _begun(path: Path) -> None:
@@ -87,9 +87,12 @@ def _begun(path: Path) -> None:
         ) from None
 
 
-def _append(path: Path, line: str) -> None:
+def _append(path: Path, line: str, *, synced: bool = False) -> None:
     try:
         with path.open("a", encoding="utf-8") as file:
             file.write(line + "\n")
+            if synced:
+                file.flush()
+                os.fsync(file.fileno())
     except OSError as error:
         raise UserError(f"{path}: cannot be written ({error})") from None

@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 import numpy as np
 from qdrant_client import QdrantClient, models
+from qdrant_client.common.client_exceptions import QdrantException
 from qdrant_client.http.exceptions import ApiException
 from qdrant_client.local.qdrant_local import QdrantLocal
 
@@ -45,7 +46,7 @@ def connect(place: str, create: About | None) -> QdrantStore:
         or not parts.hostname
         or port == -1
         or parts.username is not None
-        or not re.fullmatch(r"[\w.-]+", collection)
+        or not re.fullmatch(r"(?!\.+$)[\w.-]+", collection)
     ):
         raise UserError(f"{place}: must be {CLUSTER}http://host:port/collection; a key goes into {KEY}")
     client = QdrantClient(
@@ -124,7 +125,7 @@ class QdrantStore(Store):
             for query in queries
         ]
         return [
-            ordered([Hit(Entry.from_dict(point.payload or {}), float(point.score)) for point in answer.points])
+            ordered([Hit(self._entry(point), float(point.score)) for point in answer.points])
             for answer in self._ask(self.client.query_batch_points, self.collection, asked)
         ]
 
@@ -137,7 +138,7 @@ class QdrantStore(Store):
             points, offset = self._ask(
                 self.client.scroll, self.collection, limit=PAGE, offset=offset, with_payload=True
             )
-            yield from (Entry.from_dict(point.payload or {}) for point in points)
+            yield from (self._entry(point) for point in points)
             if offset is None:
                 return
 
@@ -145,7 +146,17 @@ class QdrantStore(Store):
         points = self._ask(self.client.retrieve, self.collection, [_number(path)], with_payload=True, with_vectors=True)
         if not points:
             return None
-        return Entry.from_dict(points[0].payload or {}), np.asarray(points[0].vector, dtype=np.float32)
+        return self._entry(points[0]), np.asarray(points[0].vector, dtype=np.float32)
+
+    def _entry(self, point: Any) -> Entry:
+        """
+        Raises:
+            UserError: another program wrote the point.
+        """
+        try:
+            return Entry.from_dict(point.payload or {})
+        except (LookupError, TypeError, ValueError):
+            raise UserError(f"{self.place}: point {point.id} is no picture of this program") from None
 
     def _ask(self, request: Callable[..., T], *values: Any, **options: Any) -> T:
         """An answer of the cluster.
@@ -155,7 +166,7 @@ class QdrantStore(Store):
         """
         try:
             return request(*values, **options)
-        except (ApiException, OSError) as error:
+        except (ApiException, QdrantException, OSError, ValueError) as error:  # the last: no JSON, from another server
             said = " ".join(str(error).split())
             raise UserError(f"{self.place}: the cluster does not answer as it should ({said[:200]})") from None
 
