@@ -214,9 +214,10 @@ def status(main):
     return exit_.value.code
 
 
-def test_output_that_nobody_reads():
+@pytest.mark.parametrize("what", ["print('x')", "[print('a help'), sys.exit(0)]"])
+def test_output_that_nobody_reads(what):
     """As in `tokenmatcher prepare ... | head -1`."""
-    words = [sys.executable, "-c", "from tokenmatcher.cli import run; run(lambda: print('x'))"]
+    words = [sys.executable, "-c", f"import sys; from tokenmatcher.cli import run; run(lambda: {what})"]
     with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT) as process:
         process.stdout.close()
         assert process.stderr.read() == b""
@@ -236,7 +237,13 @@ def test_how_a_script_ends(capsys):
     assert status(interrupted) == 130
     assert capsys.readouterr().err == "interrupted\n"
 
-    before = signal.getsignal(signal.SIGTERM)
-    assert status(lambda: signal.raise_signal(signal.SIGTERM)) == 130
-    assert capsys.readouterr().err == "stopped by SIGTERM\n"
-    assert signal.getsignal(signal.SIGTERM) is before
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        kept = signal.signal(number, signal.SIG_DFL)  # nohup ignores the second
+        try:
+            assert status(lambda number=number: signal.raise_signal(number)) == 130
+            assert capsys.readouterr().err == f"stopped by {number.name}\n"
+            assert signal.getsignal(number) is signal.SIG_DFL
+            signal.signal(number, signal.SIG_IGN)
+            assert status(lambda number=number: signal.raise_signal(number)) == 0
+        finally:
+            signal.signal(number, kept)

@@ -237,6 +237,22 @@ def test_a_data_set_in_a_file(sysu, tmp_path):
     )
     path.write_text(DATASET.replace("has_test", "has_no_test"))
     assert "mine.py: Mine cannot be made" in refused(*train, "--logs-dir", tmp_path / "logs")
+    path.write_text(DATASET.replace("return False", "return True").replace("raise NotImplementedError", "pass"))
+    assert "'benchmark' must return a Benchmark, not NoneType" in refused(*train, "--logs-dir", tmp_path / "b", *SMALL)
+    path.write_text(
+        DATASET.replace("    cameras", "    lenses").replace(
+            'name, title, presets_of = "mine", "My set"', 'name, presets_of = "mine"'
+        )
+    )
+    assert "mine.py: Mine has no title, cameras" in refused("-m", "tokenmatcher", "prepare", path, "--data-dir", sysu)
+
+
+def test_a_syntax_error_in_what_a_file_imports_is_its_own(tmp_path, monkeypatch):
+    (tmp_path / "broken_helper.py").write_text("x = 1\ny = (\n")
+    (tmp_path / "own.py").write_text("import broken_helper\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(SettingError, match=r"own\.py: .*broken_helper\.py, line 2: "):
+        find_matcher(str(tmp_path / "own.py"))
 
 
 @pytest.mark.parametrize("find", [find_method, find_matcher, find_listener, find_dataset])

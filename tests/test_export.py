@@ -158,6 +158,15 @@ def test_bad_input_is_told_in_one_line(trained, sysu, tmp_path):
     torch.save(content, tmp_path / "regdb.pt")
     other = ["-m", "tokenmatcher", "calibrate", "--checkpoint", tmp_path / "regdb.pt", "--trial", 3]
     assert "trained on trial 2" in refused(*other), "as the test refuses it"
+    for odd, command, message in (
+        ({"scores": {"all": 3}}, [*export, "-o", out], "its scores are not as they should be"),
+        ({"dataset": []}, ["-m", "tokenmatcher", "calibrate"], "names no data set of ours"),
+    ):
+        content = torch.load(trained, weights_only=True) | odd
+        content["digest"] = digest_of(content)
+        torch.save(content, tmp_path / "odd.pt")
+        assert message in refused(*command, "--checkpoint", tmp_path / "odd.pt")
+    assert not out.exists()
     damaged = tmp_path / "last.pt"
     damaged.write_bytes(trained.read_bytes())
     content = torch.load(damaged, weights_only=True)

@@ -1,5 +1,6 @@
 """Files that are whole or not there, and folders that one run writes to."""
 
+import errno
 import fcntl
 import os
 import signal
@@ -55,7 +56,7 @@ def test_a_second_run_is_told_who_holds_the_folder(tmp_path):
     holder = Forked([str(script), str(folder)])
     try:
         while holder.out.read_text() != "held\n":
-            assert not holder.err.read_text()
+            assert not holder.err.read_text() and holder.guard.is_alive()
             time.sleep(0.01)
         told = rf"another run writes here \(process {holder.pid} on .+, since 2\d\d\d-"
         with pytest.raises(UserError, match=told), only_one(folder):
@@ -78,6 +79,15 @@ def test_a_lock_that_its_holder_took_away_is_no_lock(tmp_path, monkeypatch):
     monkeypatch.setattr(fcntl, "flock", late)
     with pytest.raises(UserError, match="another run writes here"), only_one(tmp_path):
         pytest.fail("nobody else would be told")
+
+
+def test_a_file_system_without_locks_is_told(tmp_path, monkeypatch):
+    def none(file, how):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", none)
+    with pytest.raises(UserError, match=r"cannot be written to \(.*No locks available"), only_one(tmp_path):
+        pytest.fail("it is not held")
 
 
 def test_folders_that_stay_empty_go(tmp_path):

@@ -213,6 +213,7 @@ def test_bad_input_is_told_in_one_line_and_nothing_is_written(trained, sysu, own
         ([trained, "--data-dir", sysu, "--before", tmp_path / "no.pt", *to], "--before"),
         ([trained, "--queries", 0, "-o", out], "--queries must be at least 1"),
         ([trained, "--points", 2, "-o", out], "--points must be at least 3"),
+        ([trained, "--weights", "best", "-o", out], "--weights needs --data-dir: it is about pictures"),
         ([trained, "-o", tmp_path / "empty"], "--output"),
         ([trained, "-o", tmp_path / "file" / "r.html"], "--output"),
         ([trained, "-o", out, "--parts", tmp_path / "file"], "--parts"),

@@ -172,7 +172,7 @@ def test_a_killed_run_is_gone_on_with(folder, checkpoint, tmp_path):
     run = Forked(words)
     try:
         while not (place / "pictures.lance").is_dir():
-            assert not run.err.read_text()
+            assert not run.err.read_text() and run.guard.is_alive()
             time.sleep(0.01)
     finally:
         os.kill(run.pid, signal.SIGKILL)
@@ -232,6 +232,7 @@ def test_bad_input_is_one_line(place, folder, checkpoint, tmp_path):
         ((*SEARCH, place, query, "--html", tmp_path / "bad.png" / "x.html"), "--html"),
         ((*SEARCH, place, query, "--checkpoint", other), "made with other weights"),
         ((*SEARCH, place, query, "--false-accept", 0.3), "--false-accept 0.3: not calibrated"),
+        ((*INDEX, "--forget", folder, "-o", place, "--device", "cpu"), "--forget does not go with --device"),
         ((*SEARCH, "qdrant+http://x", query), "must be qdrant+http://host:port/collection"),
         ((*INDEX, *flags, "--checkpoint", tmp_path / "absent.pt", "-o", place), "absent.pt: no such file"),
         ((*INDEX, *flags, "--checkpoint", other, "-o", place), "made with other weights"),

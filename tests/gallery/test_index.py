@@ -179,6 +179,35 @@ def test_it_goes_on_where_it_stopped(bring, store, tmp_path, monkeypatch):
     assert len({entry.path for entry in store.entries()}) == store.count(Filter()) == 24
 
 
+def test_changed_pictures_stay_until_they_are_read_anew(bring, store, tmp_path, monkeypatch):
+    """Also where the process ends before; what cannot be read any more goes at the end."""
+    monkeypatch.setattr(index, "SAVED_EVERY", 0.0)
+    monkeypatch.setattr(index, "BATCH", 4)
+    folder, decode, read = crowd(tmp_path / "in", people=6), index.decode, []
+    assert bring(folder) == (24, 0, 0, 0, 0)
+    pictures = sorted(path for path in folder.rglob("*.png"))
+    for path in pictures:
+        os.utime(path, ns=(10**18, 10**18))
+    pictures[-1].write_text("no picture")
+
+    def failing(path, *size):
+        read.append(path)
+        if len(read) > 13:
+            raise KeyboardInterrupt
+        return decode(path, *size)
+
+    monkeypatch.setattr(index, "decode", failing)
+    with pytest.raises(KeyboardInterrupt):
+        bring(folder)
+    entries = list(store.entries())
+    assert len(entries) == len({entry.path for entry in entries}) == 24
+    anew = sum(entry.changed == 10**18 for entry in entries)
+    assert 4 <= anew <= 12
+    monkeypatch.setattr(index, "decode", decode)
+    assert bring(folder) == (0, 23 - anew, anew, 0, 1)
+    assert {entry.path for entry in store.entries()} == set(map(str, pictures[:-1]))
+
+
 def test_two_cannot_write_at_once(bring, store, tmp_path):
     folder = crowd(tmp_path / "in", people=1)
     with store.writing(), pytest.raises(UserError, match=r"output .*index: another run writes here"):

@@ -117,6 +117,25 @@ def test_a_page_holds_its_pictures_and_no_markup_of_strangers(gallery, folder, t
     assert places == sorted(places)
 
 
+def test_a_name_that_is_not_text_is_shown(gallery, folder, tmp_path):
+    query = tmp_path / "q\udcff.png"
+    try:
+        person(query, 1)
+    except OSError:
+        pytest.skip("this file system takes names of text alone")
+    matches = gallery.matches(gallery.embed(query, INFRARED), INFRARED, 1)
+    assert "q\\udcff.png" in page([(query, matches)], INFRARED, "head", gallery).encode().decode()
+
+
+def test_a_threshold_that_nobody_measured_is_not_claimed(gallery, monkeypatch):
+    assert gallery.has_threshold and gallery.threshold_note == "same person: threshold at 0.01 false accepts"
+    monkeypatch.setattr(gallery, "false_accept", 0.05)
+    assert not gallery.has_threshold
+    assert gallery.threshold_note == "no threshold at 0.05 false accepts; measured are: 0.01"
+    monkeypatch.setattr(gallery, "calibration", None)
+    assert gallery.threshold_note == "no threshold for the same person: tokenmatcher calibrate measures it"
+
+
 def test_a_picture_that_is_gone_is_said_to_be(gallery, folder, tmp_path):
     query = person(tmp_path / "query.png", 1)
     matches = gallery.matches(gallery.embed(query, INFRARED), INFRARED, 2)

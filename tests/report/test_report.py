@@ -61,6 +61,11 @@ def test_cutting_back(tmp_path):
     assert [json.loads(text)["epoch"] for text in log.lines.read_text().splitlines()] == [3, 5]
     log.on_begin(tmp_path, 10**9)
     assert len(log.lines.read_text().splitlines()) == 2
+    with log.lines.open("a") as file:
+        file.write('{"half')  # a power cut's, which the checkpoint counts as a line
+    log.on_begin(tmp_path, 3)
+    log.on_epoch(record(6))
+    assert [json.loads(text)["epoch"] for text in log.lines.read_text().splitlines()] == [3, 5, 6]
 
 
 @pytest.mark.parametrize("kind", [Console, JsonLines])

@@ -13,7 +13,7 @@ from tokenmatcher.errors import SettingError, UserError
 
 NEEDED = ("plotly", "jinja2")
 FOR_PARTS = ("matplotlib",)
-OF_PICTURES = ("weights", "before", "queries", "points", "images", "store_dir", "seed", "device")
+OF_PICTURES = ("weights", "before", "queries", "points", "images", "store_dir", "seed", "device")  # flags
 
 
 def parser() -> Parser:
@@ -61,17 +61,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Raises:
         UserError: anything about flags or files that is not right.
     """
-    made = parser().called("report")
-    given = made.parse_args(arguments)
+    given = parser().called("report").parse_args(arguments)
     needed = (*NEEDED, *(FOR_PARTS if given.parts else ()))
     if missing := [name for name in needed if find_spec(name) is None]:
         raise UserError(f'report needs {", ".join(missing)}: pip install ".[report]"')
     for name, least in (("queries", 1), ("points", 3)):
         if getattr(given, name) < least:
             raise SettingError(f"{{{name}}} must be at least {least}")
-    of_pictures = [name for name in OF_PICTURES if getattr(given, name) != made.get_default(name)]
-    if of_pictures and given.data_dir is None and given.dataset is None:
-        raise SettingError(f"{{{of_pictures[0]}}} needs {{data_dir}}: it is about pictures")
     check_writable(given.output, "output")
     if given.parts is not None:
         if given.parts.exists() and not given.parts.is_dir():

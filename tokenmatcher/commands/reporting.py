@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from tokenmatcher.cli import bars
 from tokenmatcher.commands.config import start_of
+from tokenmatcher.commands.report import OF_PICTURES, parser
 from tokenmatcher.datasets.base import Dataset
 from tokenmatcher.datasets.table import Table
 from tokenmatcher.errors import SettingError
@@ -65,6 +66,8 @@ def report(given: argparse.Namespace) -> None:
             )
         subject = _subject(given, first, dataset)
         counts = counted(dataset, dataset.training(subject.data_dir, first.trial))
+    elif unread := [name for name in OF_PICTURES if getattr(given, name) != parser().get_default(name)]:
+        raise SettingError(f"{{{unread[0]}}} needs {{data_dir}}: it is about pictures")
     sections = [
         warnings_section(
             runs, [findings(run, dataset, counts if run is first else None) for run in runs], counts, names

@@ -1,5 +1,6 @@
 """Every store held to a search by NumPy over a list."""
 
+import json
 import re
 from dataclasses import replace
 
@@ -8,6 +9,7 @@ import pytest
 import qdrant_client
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from qdrant_client.common.client_exceptions import ResourceExhaustedResponse
 from qdrant_client.http.exceptions import ResponseHandlingException
 
 from tokenmatcher.contracts import Modality
@@ -297,6 +299,7 @@ def test_a_kind_that_is_not_known_is_no_folder(place, tmp_path, monkeypatch):
         "qdrant+ftp://host/people",
         "qdrant+http://host:port/people",
         "qdrant+http://host/a/b",
+        "qdrant+http://host/..",
         "qdrant+http://key@host/people",
         "qdrant+people",
     ],
@@ -334,3 +337,27 @@ def test_a_cluster_that_goes_away_is_told(monkeypatch):
     monkeypatch.setattr(store.client, "count", gone)
     with pytest.raises(UserError, match=r"qdrant\+http://here/people: the cluster does not answer as it should"):
         store.count(Filter())
+
+
+@pytest.mark.parametrize(
+    "error", [ResourceExhaustedResponse("too many requests", 7), json.JSONDecodeError("Expecting value", "<html>", 0)]
+)
+def test_a_cluster_that_has_enough_or_is_another_server_is_told(monkeypatch, error):
+    store = made("qdrant", None)
+
+    def answer(*values, **options):
+        raise error
+
+    monkeypatch.setattr(store.client, "count", answer)
+    with pytest.raises(UserError, match="the cluster does not answer as it should"):
+        store.count(Filter())
+
+
+def test_a_point_of_another_program_is_told():
+    store = made("qdrant", None)
+    point = qdrant_client.models.PointStruct(id=7, vector=[1.0] * WIDTH, payload={"colour": "red"})
+    store.client.upsert(store.collection, [point])
+    with pytest.raises(UserError, match="point 7 is no picture of this program"):
+        list(store.entries())
+    with pytest.raises(UserError, match="point 7 is no picture of this program"):
+        store.search(np.ones((1, WIDTH), dtype=np.float32), 1, Filter())
