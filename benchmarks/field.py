@@ -59,25 +59,32 @@ def neighbours_ours(visible, infrared, _owners):
     found = [
         token_neighbours(a, b, num_tokens=TOKENS, ratio=MINING.neighbour_ratio, votes=MINING.votes) for a, b in pairs
     ]
-    return np.concatenate([one.counts for one in found])
+    return np.concatenate([[one.counts, sums(one.counts, one.indices)] for one in found], axis=1)
+
+
+def sums(counts, indices):
+    """Of each image's neighbours the sum of their numbers, by which two lists of one length are told apart."""
+    return np.bincount(np.repeat(np.arange(len(counts)), counts), weights=indices, minlength=len(counts)).astype(int)
 
 
 def neighbours_dense(visible, infrared, _owners):
-    counts = []
+    found = []
     for anchors in (visible, infrared):
         for targets in (visible, infrared):
             votes = torch.zeros(len(anchors), len(targets), dtype=torch.uint8)
             for a, b in zip(anchors.chunk(TOKENS, 1), targets.chunk(TOKENS, 1), strict=True):
                 similarity = a @ b.T
                 votes += similarity > MINING.neighbour_ratio * similarity.max(1, keepdim=True).values
-            counts.append((votes >= MINING.votes).sum(1).numpy())
-    return np.concatenate(counts)
+            rows, columns = (votes >= MINING.votes).numpy().nonzero()
+            counts = np.bincount(rows, minlength=len(anchors))
+            found.append([counts, sums(counts, columns)])
+    return np.concatenate(found, axis=1)
 
 
 def neighbours_by_rounding(visible, infrared, _owners, one, two):
-    """The share of all counts that agree or differ by similarities so near the threshold that float32 may put them on
-    either side: both lie between the float64 counts of a threshold that is raised and lowered by ROUNDING."""
-    within, start = one == two, 0
+    """The share of images whose neighbours agree, or differ by similarities so near the threshold that float32 may put
+    them on either side: both counts lie between those in float64 of a threshold raised and lowered by ROUNDING."""
+    within, start = (one == two).all(0), 0
     for anchors in (visible, infrared):
         for targets in (visible, infrared):
             here = slice(start, start + len(anchors))
@@ -89,7 +96,7 @@ def neighbours_by_rounding(visible, infrared, _owners, one, two):
                 fewest += similarity > threshold + ROUNDING
                 most += similarity > threshold - ROUNDING
             fewest, most = ((votes >= MINING.votes).sum(1).numpy() for votes in (fewest, most))
-            both = np.stack([one[here][rows], two[here][rows]])
+            both = np.stack([one[0, here][rows], two[0, here][rows]])
             within[start + rows] = (both >= fewest).all(0) & (both <= most).all(0)
             start = here.stop
     return float(within.mean())
@@ -132,28 +139,21 @@ def counts_dense(visible, infrared, owners):
     return np.array(found)
 
 
-def centroids_of(width):
-    random = torch.Generator().manual_seed(0)
-    return [functional.normalize(torch.randn(count, width, generator=random), dim=1) for count in CLUSTERS]
+def greedy_ours(visible, infrared, _owners):
+    return match_clusters(visible, infrared).column_of_row
 
 
-def greedy_ours(visible, _infrared, _owners):
-    return match_clusters(*centroids_of(visible.shape[1])).column_of_row
+def greedy_dense(visible, infrared, _owners):
+    obvious_matching(visible, infrared)
 
 
-def greedy_dense(visible, _infrared, _owners):
-    obvious_matching(*centroids_of(visible.shape[1]))
+def rounds_ours(visible, infrared, _owners):
+    return assign_in_rounds((visible @ infrared.T).numpy())[0]
 
 
-def rounds_ours(visible, _infrared, _owners):
-    one, two = centroids_of(visible.shape[1])
-    return assign_in_rounds((one @ two.T).numpy())[0]
-
-
-def rounds_dense(visible, _infrared, _owners):
+def rounds_dense(visible, infrared, _owners):
     """Columns of zeros until the matrix is square; two rounds, as published."""
-    one, two = centroids_of(visible.shape[1])
-    cost = np.exp(-(one @ two.T).numpy().astype(np.float64))
+    cost = np.exp(-(visible @ infrared.T).numpy().astype(np.float64))
     column, left = np.full(len(cost), -1), np.arange(len(cost))
     for _ in range(2):
         padded = np.zeros((len(left), max(cost.shape[1], len(left))))
@@ -169,18 +169,24 @@ PARTS = {  # by method: what it finds out, ours and dense
     "tokenmatcher": {
         "labels": (labels_ours, labels_dense),
         "neighbours": (neighbours_ours, neighbours_dense),
-        "matching": (greedy_ours, greedy_dense),
+        "greedy matching": (greedy_ours, greedy_dense),
     },
     "sdcl": {"labels": (labels_ours, labels_dense), "association": (association_ours, association_dense)},
-    "adca": {"labels": (labels_ours, labels_dense), "matching": (counts_ours, counts_dense)},
-    "pgm": {"labels": (labels_ours, labels_dense), "matching": (rounds_ours, rounds_dense)},
+    "adca": {"labels": (labels_ours, labels_dense), "counts": (counts_ours, counts_dense)},
+    "pgm": {"labels": (labels_ours, labels_dense), "assignment": (rounds_ours, rounds_dense)},
 }
 SHARES = ("share_alike", "share_alike_but_rounding")
+OF_CENTROIDS = ("greedy matching", "assignment")
 SAME_AS = {"pgm": "adca"}  # labels of features of the same width are made once
 
 
-def given_to(method, scale):
-    """Features of both modalities, and whose they are."""
+def given_to(method, part, scale):
+    """Features of both modalities, and whose they are; or clusters' centroids, where these are matched."""
+    if part in OF_CENTROIDS:
+        random = torch.Generator().manual_seed(0)
+        return *(
+            functional.normalize(torch.randn(count, WIDTHS[method], generator=random), dim=1) for count in CLUSTERS
+        ), None
     sizes = [count // scale for count in SIZES.values()]
     features, owner = people(sum(sizes), WIDTHS[method], spread=SPREAD, with_owners=True)
     owners = [PseudoLabels(np.unique(rows, return_inverse=True)[1]) for rows in np.split(owner, sizes[:1])]
@@ -189,7 +195,7 @@ def given_to(method, scale):
 
 def measure(method, part, way, scale, out):
     """Runs in a process of its own: seconds and peak bytes beyond the features; the result goes into a file."""
-    visible, infrared, owners = given_to(method, scale)
+    visible, infrared, owners = given_to(method, part, scale)
     (visible[:512] @ visible[:512].T).topk(8)  # libraries are loaded and threads started before the clock
     Path("/proc/self/clear_refs").write_text("5")  # the peak counts from here
     before, start = peak_bytes(), time.perf_counter()
@@ -212,9 +218,10 @@ def compared(method, part, scale, folder):
     result["dense_over_ours"] = result["dense"]["seconds"] / result["ours"]["seconds"]
     if all(path.is_file() for path in files):
         one, two = (np.load(path) for path in files)
-        result["share_alike"] = float((one == two).mean()) if one.shape == two.shape else 0.0
+        assert one.shape == two.shape, f"{method} {part}: {one.shape} and {two.shape}"
+        result["share_alike"] = float((one == two).all(0).mean() if one.ndim > 1 else (one == two).mean())
         if part == "neighbours":
-            result["share_alike_but_rounding"] = neighbours_by_rounding(*given_to(method, scale), one, two)
+            result["share_alike_but_rounding"] = neighbours_by_rounding(*given_to(method, part, scale), one, two)
     return result
 
 

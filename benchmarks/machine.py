@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import platform
+import shlex
+import sys
 import time
 from pathlib import Path
 
@@ -70,7 +72,8 @@ def benchmark_parser(name: str, description: str) -> Parser:
 
 def write_result(path: Path, name: str, result: dict[str, object]) -> None:
     """Write `result` with the command and the machine."""
-    content = {"command": f"python -m benchmarks.{name}", "machine": machine(), **result}
+    command = shlex.join(["python", "-m", f"benchmarks.{name}", *sys.argv[1:]])
+    content = {"command": command, "machine": machine(), **result}
     with replacing(path) as file:
         file.write(json.dumps(content, indent=1).encode() + b"\n")
     print(f"written: {path}")

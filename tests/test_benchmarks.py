@@ -6,6 +6,7 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
+import torch
 
 ROOT = Path(__file__).parents[1]
 NAMES = [path.stem for path in sorted((ROOT / "benchmarks").glob("*.py")) if path.stem != "__init__"]
@@ -52,3 +53,15 @@ def test_a_seed_of_the_methods_is_put_together(tmp_path, monkeypatch):
     assert (found["pgm"]["seconds"], found["tokenmatcher, greedy"]["seconds"]) == (6, 12)
     assert methods.cells([found["pgm"]]) == ["30.0", "30.0", "30.0", "30.0", "0.60", "0.40", "-", "6"]
     assert methods.cells([found["pgm"]] * 2)[0] == "30.0 ± 0.0"
+
+
+def test_neighbours_that_differ_by_more_than_rounding_are_found():
+    field = import_module("benchmarks.field")
+    random = torch.Generator().manual_seed(0)
+    both = [torch.nn.functional.normalize(torch.randn(count, 32, generator=random) + 1, dim=1) for count in (40, 30)]
+    ours, dense = (way(*both, None) for way in field.PARTS["tokenmatcher"]["neighbours"])
+    assert ours.shape == (2, 2 * 70) and ours[0].sum() > 2 * 70
+    assert field.neighbours_by_rounding(*both, None, ours, dense) == 1
+    wrong = dense.copy()
+    wrong[0, 3] += 1
+    assert field.neighbours_by_rounding(*both, None, ours, wrong) == 1 - 1 / (2 * 70)

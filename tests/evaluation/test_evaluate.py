@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+from evaluation.test_metrics import slow_scores
 from PIL import Image
 from rounding import product
 
@@ -37,6 +38,35 @@ def benchmark(tmp_path):
     trials = tuple(Trial(np.arange(8, 12), np.arange(start, start + 4)) for start in (0, 4))
     protocol = Protocol("all", trials, frozenset({(3, 2)}), distinct_identities=True)
     return Benchmark(tuple(records), (protocol,))
+
+
+@pytest.mark.parametrize("distinct", [True, False])
+@pytest.mark.parametrize(("excluded", "own"), [(frozenset({(3, 2)}), False), (frozenset(), True), (frozenset(), False)])
+def test_every_rule_of_a_protocol_counts(distinct, excluded, own):
+    """By close calls, against the slow loop; and each rule matters on them."""
+    rng = np.random.default_rng(0)
+    records = [ImageRecord(None, m, int(rng.choice([2, 3])), int(rng.integers(4))) for m in Modality for _ in range(30)]
+    features = torch.nn.functional.normalize(torch.from_numpy(rng.standard_normal((60, 3))).float(), dim=1)
+    query, gallery = np.arange(30, 60), np.arange(30)
+
+    def scores(excluded, own, distinct):
+        protocol = Protocol("all", (Trial(query, gallery),), excluded, distinct, own)
+        evaluate = object.__new__(Evaluator)
+        evaluate.benchmark = Benchmark(tuple(records), (protocol,))
+        evaluate.features = lambda network: features
+        return evaluate(None)["all"]
+
+    found = scores(excluded, own, distinct)
+    similarity = (features[30:] @ features[:30].T).numpy()
+    ids, cameras = (np.array([getattr(record, name) for record in records]) for name in ("identity", "camera"))
+    cmc, mean_precision, mean_penalty = slow_scores(
+        similarity, ids[query], ids[gallery], cameras[query], cameras[gallery], excluded, distinct, own
+    )
+    assert [found[f"rank{k}"] for k in (1, 5, 10, 20)] == pytest.approx([cmc[k - 1] for k in (1, 5, 10, 20)])
+    assert (found["mAP"], found["mINP"]) == pytest.approx((mean_precision, mean_penalty))
+    others = [scores(excluded, own, not distinct)]
+    others += [scores(frozenset(), False, distinct)] if excluded or own else []
+    assert all(other["rank5"] != found["rank5"] or other["mAP"] != found["mAP"] for other in others)
 
 
 def test_each_image_is_embedded_once_and_scored_by_every_trial(benchmark, tmp_path, monkeypatch):

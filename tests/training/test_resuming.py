@@ -74,6 +74,11 @@ def test_without_auto_nothing_is_overwritten(tmp_path):
     assert resumed(own, tmp_path) == (tmp_path / "stage1/last.pt", [])
     with pytest.raises(UserError, match=r"absent\.pt: no such file"):
         resumed("absent.pt", tmp_path / "new")
+    save(tmp_path / "stage2/last.pt", 1)
+    with pytest.raises(UserError, match=r"stage2/last\.pt is of a later stage than resume .*stage1/last\.pt"):
+        resumed(own, tmp_path)
+    assert resumed(str(tmp_path / "stage2/last.pt"), tmp_path)[0] == tmp_path / "stage2/last.pt"
+    (tmp_path / "stage2/last.pt").unlink()
     save(tmp_path / "stage2/midway.pt", 1)
     with pytest.raises(UserError, match=r"midway\.pt is there already"):
         resumed(None, tmp_path, ["2"])

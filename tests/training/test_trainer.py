@@ -14,8 +14,7 @@ from tokenmatcher.methods import labelling
 from tokenmatcher.methods.camera import OneCamera
 from tokenmatcher.models.digest import DIGEST, digest_of
 from tokenmatcher.training import trainer as module
-from tokenmatcher.training.checkpoint import RunFolder
-from tokenmatcher.training.resuming import take_up
+from tokenmatcher.training.resuming import bring_over, checkpoint_to_resume, take_up
 
 COUNT = dict.fromkeys(Modality, 24)
 FOUND = PseudoLabels(np.arange(24) // 4)
@@ -185,6 +184,11 @@ def test_other_images_are_refused(tmp_path, labelled):
     assert take_up(again, path) == []
 
 
+def go_on(run, path):
+    take_up(run, path)
+    bring_over(run, path)
+
+
 def test_later_stages_start_from_what_the_run_has_trained(tmp_path, labelled):
     """Also where it went on, in the middle of stage 1, from a checkpoint of elsewhere."""
     recipe = RUN_RECIPE.override({"epochs": (2, 1)})
@@ -192,15 +196,13 @@ def test_later_stages_start_from_what_the_run_has_trained(tmp_path, labelled):
     first.train(["1"])
     there = tmp_path / "first/stage1/last.pt"
     again = small_trainer(tmp_path / "again", COUNT, recipe=recipe)
-    take_up(again, there)
-    again.folder = RunFolder(tmp_path / "again", "tokenmatcher", "sysu", None, recipe)
-    assert again.start.elsewhere == there
+    go_on(again, there)
     again.train(["1"])
     own = torch.load(tmp_path / "again/stage1/last.pt", weights_only=True)["model"]
     begun = again.start.of(again.stages[-1])
     assert all(torch.equal(own[name], begun[name]) for name in own)
     straight = small_trainer(tmp_path / "straight", COUNT, recipe=recipe)
-    take_up(straight, there)
+    go_on(straight, there)
     begun, old = straight.start.of(straight.stages[-1]), torch.load(there, weights_only=True)["model"]
     assert all(torch.equal(old[name], begun[name]) for name in old)
 
@@ -265,27 +267,34 @@ def test_later_stages_start_from_the_epoch_asked_for(tmp_path, labelled, which, 
     assert {stage.start for stage in run.stages[1:]} == {("1", which)}
     assert all(same(run.start.of(stage), expected) for stage in run.stages[1:])
     again = small_trainer(tmp_path / "two", COUNT, recipe=run.method.recipe)
-    take_up(again, tmp_path / "one/stage1/last.pt")
+    go_on(again, tmp_path / "one/stage1/last.pt")
     assert same(again.start.of(again.stages[-1]), expected)
 
 
 def test_a_best_epoch_that_is_not_there_is_named(tmp_path, labelled):
     small_trainer(tmp_path / "one", COUNT).train(["1"])  # nothing is tested
     again = small_trainer(tmp_path / "two", COUNT, recipe=RUN_RECIPE.override({"stage2_start": "best"}))
-    take_up(again, tmp_path / "one/stage1/last.pt")
-    with pytest.raises(UserError, match=r"one/stage1/best\.pt: no such file; later stages start from"):
+    go_on(again, tmp_path / "one/stage1/last.pt")
+    with pytest.raises(UserError, match=r"two/stage1/best\.pt: no such file; later stages start from"):
         again.start.of(again.stages[-1])
 
 
-def test_a_run_that_goes_on_elsewhere_has_a_best_epoch_of_its_own(tmp_path, labelled):
-    """The one before may be better, but lies in the other folder."""
+def test_a_run_that_goes_on_elsewhere_is_whole_there(tmp_path, labelled):
+    """Before its first step: what `auto` takes up, and the best epoch so far. Of a checkpoint that was moved away from
+    its best epoch, that of the epochs to come counts."""
     scored_run(tmp_path / "one", [0.9], {"epochs": (1, 1)}).train(["1"])
-    again = scored_run(tmp_path / "two", [0.3, 0.2], {"epochs": (3, 1)})
-    take_up(again, tmp_path / "one/stage1/last.pt")
-    again.train(["1"])
-    assert same(model_in(tmp_path / "two/stage1/best.pt"), again.evaluate.seen[0])
-    straight = scored_run(tmp_path / "one", [0.3, 0.2], {"epochs": (3, 1)})
-    best = model_in(tmp_path / "one/stage1/best.pt")
-    take_up(straight, tmp_path / "one/stage1/last.pt")
-    straight.train(["1"])
-    assert same(model_in(tmp_path / "one/stage1/best.pt"), best)
+    there = tmp_path / "one/stage1/last.pt"
+    lone = tmp_path / "moved.pt"
+    lone.write_bytes(there.read_bytes())
+    for path, name in ((there, "two"), (lone, "three")):
+        again = scored_run(tmp_path / name, [0.3, 0.2], {"epochs": (3, 1)})
+        go_on(again, path)
+        own = tmp_path / name / "stage1/last.pt"
+        straight = scored_run(tmp_path / name, [], {"epochs": (3, 1)})
+        assert checkpoint_to_resume("auto", tmp_path / name, ["1", "camera", "2"], ["1"]) == (own, [])
+        take_up(straight, own)
+        assert (straight.position.epoch, straight.records) == (1, 0)
+        assert same(straight.network.state_dict(), model_in(there))
+        again.train(["1"])
+        best = model_in(tmp_path / name / "stage1/best.pt")
+        assert same(best, model_in(tmp_path / "one/stage1/best.pt") if name == "two" else again.evaluate.seen[0])

@@ -33,7 +33,7 @@ from tokenmatcher.report.log import Console, JsonLines
 from tokenmatcher.report.tensorboard import TensorBoard
 from tokenmatcher.training.checkpoint import RunFolder, as_before
 from tokenmatcher.training.interruption import caught_signals
-from tokenmatcher.training.resuming import checkpoint_to_resume, clear_leftovers, take_up
+from tokenmatcher.training.resuming import bring_over, checkpoint_to_resume, clear_leftovers, take_up
 from tokenmatcher.training.trainer import Trainer
 
 RANDOM_START = "none"
@@ -167,6 +167,8 @@ def train(
             for listener in own:
                 listener.on_end()
             return
+        if resumed is not None:
+            bring_over(trainer, resumed)
         if team.leads:
             write_config(folder, given, dataset.name, recipe, random.seed)
         trainer.train(stages)

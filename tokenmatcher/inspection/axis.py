@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 from tokenmatcher.inspection.folder import Epoch
 
+Part = tuple[str, int | None, tuple[str, ...]]  # of `Epoch.part`
+
 
 @dataclass(frozen=True)
 class Band:
@@ -15,18 +17,25 @@ class Band:
 
     first: int
     last: int
-    stage: str
-    camera: int | None
+    part: Part
+
+    @property
+    def stage(self) -> str:
+        return self.part[0]
+
+    @property
+    def camera(self) -> int | None:
+        return self.part[1]
 
 
 def bands(runs: Sequence[Sequence[Epoch]]) -> list[Band]:
     """Without gaps, from 0: each as wide as in the run that has most epochs of it. What a later run alone has stands
     behind what it follows there."""
-    order: list[tuple[str, int | None]] = []
-    widest: dict[tuple[str, int | None], int] = {}
+    order: list[Part] = []
+    widest: dict[Part, int] = {}
     for epochs in runs:
         place = 0
-        for key, count in Counter((epoch.stage, epoch.camera) for epoch in epochs).items():
+        for key, count in Counter(epoch.part for epoch in epochs).items():
             if key in widest:
                 place = order.index(key)
             else:
@@ -35,16 +44,16 @@ def bands(runs: Sequence[Sequence[Epoch]]) -> list[Band]:
             widest[key] = max(count, widest.get(key, 0))
     found, first = [], 0
     for key in order:
-        found.append(Band(first, first + widest[key] - 1, *key))
+        found.append(Band(first, first + widest[key] - 1, key))
         first += widest[key]
     return found
 
 
 def places(epochs: Sequence[Epoch], of: Sequence[Band]) -> list[int]:
     """Of each epoch of a run its place on the axis."""
-    following = {(band.stage, band.camera): band.first for band in of}
+    following = {band.part: band.first for band in of}
     found = []
     for epoch in epochs:
-        found.append(following[epoch.stage, epoch.camera])
-        following[epoch.stage, epoch.camera] += 1
+        found.append(following[epoch.part])
+        following[epoch.part] += 1
     return found

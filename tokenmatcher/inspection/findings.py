@@ -139,10 +139,12 @@ def _recipe(run: LoggedRun, dataset: Dataset | None) -> list[Finding]:
         found.append(Finding("note", f"No numbers were published for {dataset.title}", ()))
     elif differences := recipe.differences(paper):
         found.append(Finding("warning", "The recipe differs from the paper's", tuple(differences)))
+    matcher = None
     try:
-        departures = method.departures(recipe, dataset, run.matcher())
-    except UserError:  # a matcher's file that is not there any more
-        departures = []
+        matcher = run.matcher()
+    except UserError as error:
+        found.append(Finding("warning", "The run's matcher is not there any more", (str(error),)))
+    departures = method.departures(recipe, dataset, matcher)
     lines = (*departures, *dataset.departures)
     if lines:
         found.append(Finding("note", "Done in another way than by the published code", lines))

@@ -36,6 +36,12 @@ class Epoch:
     values: Mapping[str, Any]
 
     @property
+    def part(self) -> tuple[str, int | None, tuple[str, ...]]:
+        """The stage; or one camera of it, whose number may be another camera's in the other modality."""
+        one = () if self.camera is None else tuple(self.values.get("labels", ()))
+        return self.stage, self.camera, one
+
+    @property
     def place(self) -> str:
         """In words."""
         camera = "" if self.camera is None else f" {self.camera}"

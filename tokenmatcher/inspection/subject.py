@@ -160,7 +160,7 @@ def open_subject(
         recipe=recipe,
         machine=machine,
         training=training,
-        index={m: _people_drawn(training[m].identities, most_images, seed) for m in Modality},
+        index=_people_drawn({m: training[m].identities for m in Modality}, most_images, seed),
         start=None if began_with is None else began_with.to(machine.device),
         start_note=note,
         benchmark=benchmark,
@@ -184,22 +184,25 @@ def _demand_same_images(
             )
 
 
-def _people_drawn(identities: np.ndarray, most: int, seed: int) -> np.ndarray:
-    """(N,) rows: all, or those of people drawn until there are `most` images. The same people in either modality,
-    whose order does not hang on what else is there."""
-    if not most or len(identities) <= most:
-        return np.arange(len(identities))
-    names = np.unique(identities)
+def _people_drawn(identities: Mapping[Modality, np.ndarray], most: int, seed: int) -> dict[Modality, np.ndarray]:
+    """(N,) rows of each modality: all, or those of people drawn until there are `most` images of one; the same people
+    in both, whose order does not hang on what else is there. Where nobody knows who is who, as many images."""
+    if not most or all(len(own) <= most for own in identities.values()):
+        return {m: np.arange(len(own)) for m, own in identities.items()}
+    names = np.unique(np.concatenate(list(identities.values())))
     if len(names) == 1:
-        return np.sort(np.random.default_rng(seed).choice(len(identities), most, replace=False))
+        draw = {m: np.random.default_rng(seed).choice(len(own), min(most, len(own)), replace=False)
+                for m, own in identities.items()}  # fmt: skip
+        return {m: np.sort(rows) for m, rows in draw.items()}
     order = sorted(names.tolist(), key=lambda name: np.random.default_rng([seed, name + 1]).random())
-    rows: list[int] = []
+    rows: dict[Modality, list[int]] = {m: [] for m in identities}
     for name in order:
-        own = np.flatnonzero(identities == name).tolist()
-        if rows and len(rows) + len(own) > most:
+        own = {m: np.flatnonzero(identities[m] == name).tolist() for m in rows}
+        if any(rows.values()) and any(len(rows[m]) + len(own[m]) > most for m in rows):
             break
-        rows += own
-    return np.sort(np.array(rows[:most], dtype=np.int64))
+        for m in rows:
+            rows[m] += own[m]
+    return {m: np.sort(np.array(found[:most], dtype=np.int64)) for m, found in rows.items()}
 
 
 def _start(run: LoggedRun, network: Network, path: str) -> tuple[Network | None, str]:

@@ -26,7 +26,7 @@ from tokenmatcher.memory import Memory
 from tokenmatcher.mining.matchers.base import Matcher
 from tokenmatcher.models.base import Network
 from tokenmatcher.models.networks import build_network
-from tokenmatcher.recipe import Presets, Recipe
+from tokenmatcher.recipe import ClusterConfig, Presets, Recipe
 
 Images = Mapping[Modality, ImageSet]
 PublishedScores = Mapping[str, Mapping[str, Mapping[str, float]]]
@@ -159,6 +159,12 @@ class Method(ABC):
     @abstractmethod
     def stages(self) -> Sequence[Stage]:
         """All stages in order."""
+
+    @classmethod
+    def last_clusters(cls, recipe: Any) -> Mapping[Modality, ClusterConfig]:
+        """By which numbers the last stage clusters each modality, for whoever looks at a run."""
+        clusters: ClusterConfig = recipe.clusters
+        return dict.fromkeys(Modality, clusters)
 
     @classmethod
     def departures(cls, recipe: Any, dataset: Dataset, matcher: Matcher | None) -> list[str]:

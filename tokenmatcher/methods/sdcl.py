@@ -44,7 +44,7 @@ from tokenmatcher.mining.clusters import centroids
 from tokenmatcher.mining.matchers.base import Matcher
 from tokenmatcher.presets.sdcl import PUBLISHED, PUBLISHED_SCORES, SDCLRecipe
 from tokenmatcher.presets.sdcl import SDCL as PRESETS
-from tokenmatcher.recipe import Presets
+from tokenmatcher.recipe import ClusterConfig, Presets
 from tokenmatcher.schedules import rate_of
 
 VISIBLE, INFRARED = Modality.VISIBLE, Modality.INFRARED
@@ -88,11 +88,10 @@ class SDCL(Method):
             SettingError: a modality has too few clusters.
         """
         recipe = self.recipe
-        of_visible = replace(recipe.clusters, k1=recipe.mining.k1_visible) if associated else recipe.clusters
         labels = label_modalities(
             features,
             self.images,
-            {VISIBLE: of_visible, INFRARED: recipe.clusters},
+            self.last_clusters(recipe) if associated else dict.fromkeys(Modality, recipe.clusters),
             self.machine,
             record,
             stage,
@@ -111,6 +110,10 @@ class SDCL(Method):
                 )
             self.clusters[m] = labels[m].num_clusters
         return labels
+
+    @classmethod
+    def last_clusters(cls, recipe: SDCLRecipe) -> Mapping[Modality, ClusterConfig]:
+        return {VISIBLE: replace(recipe.clusters, k1=recipe.mining.k1_visible), INFRARED: recipe.clusters}
 
     @classmethod
     def departures(cls, recipe: SDCLRecipe, dataset: Dataset, matcher: Matcher | None) -> list[str]:

@@ -118,7 +118,7 @@ class Person:
 
 
 def _colour(random: np.random.Generator) -> RGB:
-    """A colour that clothes have: half of them black to white, half of them dyed; luminance spread evenly."""
+    """A colour that clothes have: four of ten black to white, the others dyed; luminance spread evenly."""
     value = random.uniform(0.08, 0.95)
     if random.random() < 0.4:
         hue, saturation = random.uniform(0.0, 1.0), random.uniform(0.0, 0.12)

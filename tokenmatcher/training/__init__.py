@@ -1,1 +1,1 @@
-"""From the epoch's targets to weights: objectives, one engine, the three stages, checkpoints."""
+"""From the epoch's targets to weights: one loop for every method and stage, checkpoints."""

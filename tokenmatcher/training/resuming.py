@@ -8,12 +8,13 @@ that it started from.
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from tokenmatcher.errors import SettingError, UserError
-from tokenmatcher.files import before
+from tokenmatcher.files import before, replacing
 from tokenmatcher.models.weights import TRAINING_ONLY
 from tokenmatcher.training import checkpoint
 from tokenmatcher.training.checkpoint import BEST, LAST, stage_folder
@@ -40,7 +41,7 @@ def checkpoint_to_resume(
         UserError: a fresh run would overwrite another's checkpoints, or checkpoints are there and all damaged.
     """
     of_stage = {name: _kept(stage_folder(folder, name) / LAST) for name in names}
-    elsewhere = asked not in (None, "auto") and not Path(str(asked)).resolve().is_relative_to(folder.resolve())
+    elsewhere = asked not in (None, "auto") and not _is_in(asked, folder)
     if asked is None or elsewhere:
         begun = [stage_folder(folder, name) / MIDWAY for name in wanted]
         if taken := [path for name in wanted for path in of_stage[name]] + [path for path in begun if path.is_file()]:
@@ -49,6 +50,13 @@ def checkpoint_to_resume(
             )
     if asked is not None and asked != "auto":
         checkpoint.read(Path(asked))
+        own = next((n for n, name in enumerate(names) if _is_in(asked, stage_folder(folder, name))), len(names))
+        if later := [path for name in names[own + 1 :] for path in of_stage[name]]:
+            raise SettingError(
+                "{path} is of a later stage than {resume} {asked}: choose another {logs_dir} to go back",
+                path=later[0],
+                asked=asked,
+            )
         return Path(asked), []
     if asked is None:
         of_stage = {name: of_stage[name] for name in names[: names.index(wanted[0])]}
@@ -64,6 +72,10 @@ def checkpoint_to_resume(
     if warnings:
         raise UserError(f"{folder}: every checkpoint is damaged; the first: {warnings[0]}")
     return None, []
+
+
+def _is_in(path: str | None, folder: Path) -> bool:
+    return Path(str(path)).resolve().is_relative_to(folder.resolve())
 
 
 def clear_leftovers(folder: Path, names: Sequence[str]) -> None:
@@ -134,13 +146,10 @@ def _take_up(trainer: Trainer, path: Path, content: dict[str, Any]) -> list[str]
         trainer.random.restore(drawn)
         raise
     network.load_state_dict(content["model"])
-    best = run["best"] if inside else Position.best  # elsewhere's best.pt does not lie in this run's folder
-    trainer.position = Position(parts[0] + run["part"], run["epoch"], run["optimizer"], best)
+    trainer.position = Position(parts[0] + run["part"], run["epoch"], run["optimizer"], run["best"])
     trainer.records = run["records"] if inside else 0
     if "start" in run:
         trainer.start.keep(run["stage"], run["start"])
-    if not inside:
-        trainer.start.elsewhere = path
     said = [f"note: since that checkpoint changed: {change}" for change in recipe.differences(saved)]
     if matcher and matcher != (now := folder.matcher or "none"):
         said.append(f"note: since that checkpoint changed: matcher {now} instead of {matcher}")
@@ -148,6 +157,37 @@ def _take_up(trainer: Trainer, path: Path, content: dict[str, Any]) -> list[str]
         said.append(f"note: goes on with the random numbers of seed {run['seed']}")
         trainer.random.seed = run["seed"]
     return said
+
+
+def bring_over(trainer: Trainer, path: Path) -> None:
+    """Of a run that goes on from a checkpoint of another folder: put into its own what resuming and later stages read,
+    so that it needs the other no more.
+
+    Raises:
+        UserError: a file is damaged, or cannot be written.
+    """
+    if path.resolve().is_relative_to(trainer.folder.path.resolve()):
+        return
+    content, stage = checkpoint.read(path), trainer.stages[trainer.position.stage]
+    place = trainer.folder.of(stage.name)
+    best = path.with_name(BEST)
+    if path.parent.name == place.name and best.is_file():
+        other = checkpoint.read(best, for_training=False)
+        checkpoint.demand_method(best, other, trainer.folder.method)
+        check_tensors(other["model"], trainer.network.state_dict(), "model")
+        trainer.folder.team.decide(lambda: _copy(best, place / BEST))
+    else:
+        trainer.position.best = Position.best  # of the epochs to come
+    state = trainer.state(stage)
+    trainer.folder.save(place / LAST, trainer.network, content.get("note", ""), scores=content.get("scores"), run=state)
+
+
+def _copy(path: Path, to: Path) -> None:
+    try:
+        with path.open("rb") as source, replacing(to) as file:
+            shutil.copyfileobj(source, file)
+    except OSError as error:
+        raise UserError(f"{to}: cannot be written ({error})") from None
 
 
 def as_now(run: dict[str, Any], log: Path) -> dict[str, Any]:

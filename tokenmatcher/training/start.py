@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -11,22 +10,17 @@ from torch import Tensor
 from tokenmatcher.errors import UserError
 from tokenmatcher.methods.base import Stage
 from tokenmatcher.training import checkpoint
-from tokenmatcher.training.checkpoint import BEST, LAST, RunFolder
+from tokenmatcher.training.checkpoint import LAST, RunFolder
 
 Weights = dict[str, Tensor]
 
 
 class StartWeights:
-    """Reads them from the earlier stage's checkpoint, or from one of a stage that carries them along.
-
-    Attributes:
-        elsewhere: the checkpoint that the run goes on from, where it does not lie in the run's own folder.
-    """
+    """Reads them from the earlier stage's checkpoint, or from one of a stage that carries them along."""
 
     def __init__(self, folder: RunFolder, stages: Sequence[Stage]) -> None:
         self.folder = folder
         self.carriers = [stage.name for stage in stages if not stage.keeps_weights]
-        self.elsewhere: Path | None = None
         self._kept: dict[str, Weights] = {}
 
     def keep(self, stage: str, weights: Weights) -> None:
@@ -50,12 +44,6 @@ class StartWeights:
     def _read(self, earlier: str, which: str) -> Weights:
         wanted = self.folder.of(earlier) / f"{which}.pt"
         paths = [wanted, *(self.folder.of(name) / LAST for name in self.carriers)]
-        if self.elsewhere:
-            carried = checkpoint.read(self.elsewhere)["run"].get("start")
-            if carried is not None:
-                return carried
-            wanted = self.elsewhere.with_name(BEST) if which == "best" else self.elsewhere
-            paths = [wanted]
         path = next((path for path in paths if path.is_file()), None)
         if path is None:
             raise UserError(f"{wanted}: no such file; later stages start from the weights of stage {earlier}")

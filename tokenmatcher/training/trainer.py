@@ -198,8 +198,6 @@ class Trainer(Setup):
         self.position.epoch, self.position.optimizer = record.epoch + 1, optimizer.state_dict()
         state = self.state(stage)
         self.folder.save(folder / LAST, self.network, f"{title}, the last", scores=record.scores or None, run=state)
-        if stage.keeps_weights:
-            self.start.elsewhere = None  # later stages start from what this run has trained
         self._whole(stage)
 
     def _close(self, stage: Stage) -> None:

@@ -6,7 +6,7 @@ Legend: N images, T tokens, D token width.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
@@ -27,6 +27,7 @@ from tokenmatcher.inspection.ranks import RankList, chosen, people, rank_lists
 from tokenmatcher.inspection.similarity import Similarities, drawn, similarities
 from tokenmatcher.inspection.subject import Subject, unit
 from tokenmatcher.methods.labelling import label_images
+from tokenmatcher.methods.numbers import MatchingConfig
 from tokenmatcher.mining.clusters import centroids
 from tokenmatcher.mining.matchers.base import Clusters, ask
 from tokenmatcher.models.backbone import TokenViT
@@ -170,21 +171,24 @@ def clustered(subject: Subject, found: Features) -> Clustered:
     device = subject.machine.device
     on_device = {m: own.to(device) for m, own in found.training.items()}
     labels: dict[Modality, PseudoLabels] = {
-        m: label_images(on_device[m], subject.recipe.clusters, subject.machine) for m in Modality
+        m: label_images(on_device[m], clusters, subject.machine)
+        for m, clusters in subject.run.kind().last_clusters(subject.recipe).items()
     }
     match, unmatched = None, "There was nothing to match."
     matcher = subject.run.matcher()
     if matcher is not None and all(own.num_clusters for own in labels.values()):
-        mining = getattr(subject.recipe, "mining", None)
+        groups = (getattr(subject.recipe, group.name) for group in fields(subject.recipe))
+        config = next((group for group in groups if isinstance(group, MatchingConfig)), MatchingConfig())
         own = {m: centroids(on_device[m], labels[m]) for m in Modality}
         clusters = Clusters(
             on_device,
             labels,
             own,
             subject.network.parts,
-            capacity=getattr(mining, "match_capacity", 2),
-            threshold=getattr(mining, "match_threshold", 0.5),
-            ranked=getattr(mining, "match_ranked", 20),
+            capacity=config.match_capacity,
+            threshold=config.match_threshold,
+            ranked=config.match_ranked,
+            unit_views=subject.recipe.model.unit_views,
         )
         match = ask(matcher, clusters)
     elif matcher is None:
