@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from tqdm import trange
 
-from benchmarks.machine import benchmark_parser, write_result
+from benchmarks.machine import benchmark_parser, claim, write_result
 from tokenmatcher.cli import run
 from tokenmatcher.contracts import Modality
 from tokenmatcher.datasets.sysu import Sysu, sysu_benchmark
@@ -146,6 +146,7 @@ def main():
         help="one run; seed 0: the ceiling",
     )
     given = parser.parse_args()
+    claim(given.work, {"recipe": preset("sysu", "demo").to_dict()})
     if given.part:
         part(given.work, *given.part)
         return

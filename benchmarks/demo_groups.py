@@ -11,7 +11,7 @@ left in --work is reused; parts can be made beforehand, side by side:
 from pathlib import Path
 
 from benchmarks.demo import HEAD, cells, draw_people, part, script, summarise
-from benchmarks.machine import benchmark_parser, write_result
+from benchmarks.machine import benchmark_parser, claim, write_result
 from tokenmatcher.cli import run
 from tokenmatcher.presets import preset
 from tokenmatcher.report.tables import table
@@ -41,6 +41,7 @@ def main():
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3], help="(default 1 2 3)")
     parser.add_argument("--part", type=int, nargs=2, metavar=("GROUPS", "SEED"), help="one run")
     given = parser.parse_args()
+    claim(given.work, {"recipe": preset("sysu", "demo").to_dict()})
     if given.part:
         grouped(given.work, *given.part)
         return

@@ -16,6 +16,7 @@ import timm
 import torch
 
 from tokenmatcher.cli import Parser
+from tokenmatcher.errors import UserError
 from tokenmatcher.files import replacing
 from tokenmatcher.recipe import ModelConfig
 
@@ -77,3 +78,18 @@ def write_result(path: Path, name: str, result: dict[str, object]) -> None:
     with replacing(path) as file:
         file.write(json.dumps(content, indent=1).encode() + b"\n")
     print(f"written: {path}")
+
+
+def claim(work: Path, made_with: dict[str, object]) -> None:
+    """What lies in `work` is of these recipes and flags alone.
+
+    Raises:
+        UserError: it is of others, or nobody knows of which.
+    """
+    path, text = work / "made_with.json", json.dumps(made_with)
+    if path.is_file() and path.read_text() != text:
+        raise UserError(f"--work {work}: holds runs with other numbers or flags; choose another, or remove it")
+    if not path.is_file() and work.is_dir() and any(work.iterdir()):
+        raise UserError(f"--work {work}: holds runs that do not say with which numbers; choose another, or remove it")
+    with replacing(path) as file:
+        file.write(text.encode())

@@ -20,19 +20,19 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.demo import METRICS, PROTOCOLS, draw_people
-from benchmarks.machine import benchmark_parser, write_result
+from benchmarks.machine import benchmark_parser, claim, write_result
 from tokenmatcher.cli import run
 from tokenmatcher.contracts import Modality
 from tokenmatcher.doors import MATCHERS
 from tokenmatcher.errors import UserError
-from tokenmatcher.files import replacing
 from tokenmatcher.presets import PRESETS, preset
 from tokenmatcher.report.tables import table
 from tokenmatcher.training import checkpoint
 
 OURS = "tokenmatcher"
-BEFORE_MATCHING = "tokenmatcher, before stage 2"
-HEAD = ("rank-1", "mAP", "indoor rank-1", "indoor mAP", "label ARI", "matches right", "matchable", "seconds")
+OWN_MATCHER = f"{OURS}, greedy"
+BEFORE_MATCHING = f"{OURS}, before stage 2"
+HEAD = ("rank-1", "mAP", "indoor rank-1", "indoor mAP", "label ARI", "matches right", "matchable", "time")
 
 
 @dataclass(frozen=True)
@@ -98,19 +98,6 @@ def kept(out, made_with):
     return result["seeds"] if {name: result.get(name) for name in made_with} == made_with else {}
 
 
-def claim(work, made_with):
-    """What lies in `work` is of these recipes and flags alone.
-
-    Raises:
-        UserError: it is of others.
-    """
-    path, text = work / "made_with.json", json.dumps(made_with)
-    if path.is_file() and path.read_text() != text:
-        raise UserError(f"--work {work}: holds runs with other numbers or flags; choose another, or remove it")
-    with replacing(path) as file:
-        file.write(text.encode())
-
-
 def last_checkpoint(logs):
     """The newest of a run's stages."""
     return max(logs.glob("*/last.pt"), key=lambda path: path.stat().st_mtime)
@@ -137,8 +124,12 @@ def measured(logs):
     }
 
 
-def cells(runs):
-    """Mean and, of several seeds, sample standard deviation, under HEAD."""
+def cells(runs, times):
+    """Mean and, of several seeds, sample standard deviation, under HEAD.
+
+    Args:
+        times: of each seed, over that of OWN_MATCHER, beside which it was measured.
+    """
 
     def over(values, scale=1.0, digits=1):
         if any(value is None for value in values):
@@ -148,7 +139,7 @@ def cells(runs):
 
     scores = [over([found["scores"][p][m] for found in runs], 100) for p in PROTOCOLS for m in METRICS]
     shares = [over([found[name] for found in runs], digits=2) for name in ("ari", "right", "matchable")]
-    return [*scores, *shares, f"{np.mean([found['seconds'] for found in runs]):.0f}"]
+    return [*scores, *shares, over(times, digits=2)]
 
 
 def seed_of_runs(seed, given, data):
@@ -186,7 +177,12 @@ def main():
             seeds[str(seed)] = seed_of_runs(seed, given, data)
             write_result(given.out, "methods", {**made_with, "seeds": seeds})
     names = [one.name for one in planned() if one.name != BEFORE_MATCHING]
-    print(table(["", *HEAD], [[name, *cells([found[name] for found in seeds.values()])] for name in names]))
+    rows = []
+    for name in names:
+        runs = [found[name] for found in seeds.values()]
+        times = [found[name]["seconds"] / found[OWN_MATCHER]["seconds"] for found in seeds.values()]
+        rows.append([name, *cells(runs, times)])
+    print(table(["", *HEAD], rows))
 
 
 if __name__ == "__main__":

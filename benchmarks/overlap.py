@@ -12,7 +12,7 @@ import json
 from pathlib import Path
 
 from benchmarks.demo import HEAD, METRICS, PROTOCOLS, demo, draw_people
-from benchmarks.machine import benchmark_parser, write_result
+from benchmarks.machine import benchmark_parser, claim, write_result
 from tokenmatcher.cli import run
 from tokenmatcher.presets import preset
 from tokenmatcher.report.tables import table
@@ -34,6 +34,7 @@ def main():
     parser.add_argument("--work", type=Path, default=Path("logs/benchmark_overlap"), help="(default %(default)s)")
     parser.add_argument("--part", type=float, metavar="SHARE", help="one run")
     given = parser.parse_args()
+    claim(given.work, {"recipe": preset("sysu", "demo").to_dict()})
     if given.part is not None:
         part(given.work, given.part)
         return

@@ -44,10 +44,12 @@ def joint_batching(recipe, steps, other_cameras=False):
 
 @dataclass
 class DemoSteps:
-    """Stage 2 of the demo as its first epoch finds it: real pictures, pseudo labels, neighbours and matches."""
+    """An epoch of the demo's stage 2: rendered pictures, and pseudo labels, neighbours and matches by the weights
+    `start`."""
 
     steps: int
     data_dir: Path = Path("data/demo")
+    start: Path = Path("pretrained/demo_vit.pth")
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
 
     def __post_init__(self):
@@ -62,7 +64,7 @@ class DemoSteps:
             m: ImageSet.load(found, m, self.data_dir / "store", f"train-{m}", **size).to(self.device)
             for m, found in self.records.items()
         }
-        self.model = load_model("pretrained/demo_vit.pth", config=model)[0].to(self.device)
+        self.model = load_model(self.start, config=model)[0].to(self.device)
         machine = Machine(self.device)
         features = {m: extract(Embedder(self.model, m), self.sets[m].store, machine) for m in self.sets}
         config = self.recipe.clusters

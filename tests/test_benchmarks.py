@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from tokenmatcher.errors import UserError
+
 ROOT = Path(__file__).parents[1]
 NAMES = [path.stem for path in sorted((ROOT / "benchmarks").glob("*.py")) if path.stem != "__init__"]
 
@@ -51,8 +53,8 @@ def test_a_seed_of_the_methods_is_put_together(tmp_path, monkeypatch):
     found = methods.seed_of_runs(1, given, tmp_path)
     assert set(found) == {run.name for run in methods.planned()} - {methods.BEFORE_MATCHING}
     assert (found["pgm"]["seconds"], found["tokenmatcher, greedy"]["seconds"]) == (6, 12)
-    assert methods.cells([found["pgm"]]) == ["30.0", "30.0", "30.0", "30.0", "0.60", "0.40", "-", "6"]
-    assert methods.cells([found["pgm"]] * 2)[0] == "30.0 ± 0.0"
+    assert methods.cells([found["pgm"]], [0.5]) == ["30.0", "30.0", "30.0", "30.0", "0.60", "0.40", "-", "0.50"]
+    assert methods.cells([found["pgm"]] * 2, [0.5, 0.6])[0] == "30.0 ± 0.0"
 
 
 def test_neighbours_that_differ_by_more_than_rounding_are_found():
@@ -65,3 +67,15 @@ def test_neighbours_that_differ_by_more_than_rounding_are_found():
     wrong = dense.copy()
     wrong[0, 3] += 1
     assert field.neighbours_by_rounding(*both, None, ours, wrong) == 1 - 1 / (2 * 70)
+
+
+def test_runs_of_other_numbers_are_not_taken_for_these(tmp_path):
+    machine = import_module("benchmarks.machine")
+    for _ in range(2):
+        machine.claim(tmp_path / "work", {"recipe": 1})
+    with pytest.raises(UserError, match="other numbers or flags"):
+        machine.claim(tmp_path / "work", {"recipe": 2})
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old/run").touch()
+    with pytest.raises(UserError, match="do not say with which numbers"):
+        machine.claim(tmp_path / "old", {"recipe": 1})
