@@ -72,6 +72,21 @@ def test_what_it_holds(folder):
     assert isinstance(find_dataset(str(folder / "own.csv")), Table)
 
 
+def test_a_test_that_nobody_can_pass_is_told(folder):
+    """No query's person is in the gallery, or the query may not see him there."""
+    data = table(folder, text_of())
+    assert not data.prepare(folder).notes
+    assert len(data.tested(folder).protocols) == 1
+    message = "own.csv, infrared-to-visible: no query has an image of its person in the gallery that it may see"
+    with pytest.raises(UserError, match=message):
+        data.tested(folder, options={"same_place": "10+gate,9+yard ü"})
+    assert data.tested(folder, options={"same_place": "10+gate"})
+    nobody = table(folder, text_of([(*row[:3], "eve" if row[4] == "gallery" else row[3], row[4]) for row in ROWS]))
+    assert f"no test: {message}" in nobody.prepare(folder).notes
+    with pytest.raises(UserError, match=message):
+        nobody.tested(folder)
+
+
 def test_it_does_not_pass_for_a_real_set(folder):
     table(folder, text_of(), "sysu.csv")
     data = find_dataset(str(folder / "sysu.csv"))
@@ -224,6 +239,7 @@ LINE = quoted(ROWS[0])
         (HEAD + ",split\n", "column 'split' stands there twice"),
         (text_of().replace("visible", "thermal", 1), "line 2: modality 'thermal' is neither visible nor infrared"),
         (text_of([*ROWS, ROWS[0]]), "line 10: 'day/a 1.jpg' stands there twice"),
+        (text_of([*ROWS, ("./day//a 1.jpg", *ROWS[0][1:])]), "line 10: './day//a 1.jpg' stands there twice"),
         (text_of([("/etc/passwd", *ROWS[0][1:])]), "line 2: '/etc/passwd' is not a path inside"),
         (text_of([("../x.jpg", *ROWS[0][1:])]), "line 2: '../x.jpg' is not a path inside"),
         (text_of([("C:\\x.jpg", *ROWS[0][1:])]), "is not a path inside"),

@@ -74,17 +74,16 @@ class Benchmark:
 
     def unscored(self) -> Protocol | None:
         """The first protocol with a trial in which no query sees an image of its person."""
-        whose = np.stack([self.identities, self.cameras], axis=1)
         for protocol in self.protocols:
             for trial in protocol.trials:
+                queries, gallery = (
+                    set(zip(self.identities[rows].tolist(), self.cameras[rows].tolist(), strict=True))
+                    for rows in (trial.query, trial.gallery)
+                )
                 there: dict[int, list[int]] = {}
-                for identity, camera in np.unique(whose[trial.gallery], axis=0).tolist():
+                for identity, camera in gallery:
                     there.setdefault(identity, []).append(camera)
-                if not any(
-                    protocol.sees(own, camera)
-                    for identity, own in np.unique(whose[trial.query], axis=0).tolist()
-                    for camera in there.get(identity, ())
-                ):
+                if not any(protocol.sees(own, camera) for who, own in queries for camera in there.get(who, ())):
                     return protocol
         return None
 

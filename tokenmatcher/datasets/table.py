@@ -110,9 +110,13 @@ class Table(Dataset):
         counts = [Count("identities", len(self.rows.identities)), Count("cameras", len(self.rows.cameras))]
         for split, own in self.rows.records.items():
             counts += [Count(f"{m} {split} images", sum(record.modality is m for record in own)) for m in Modality]
-        return Summary(
-            self.title, self.path.parent, tuple(counts), notes=tuple(self.oddities()), rules=self.test_rules()
-        )
+        notes = self.oddities()
+        if self._directions():
+            try:
+                self.tested(data_dir)
+            except UserError as error:
+                notes.append(f"no test: {error}")
+        return Summary(self.title, self.path.parent, tuple(counts), notes=tuple(notes), rules=self.test_rules())
 
     def training(self, data_dir: Path, trial: int | None = None) -> Training:
         self.check_trial(trial)
@@ -200,11 +204,6 @@ class Table(Dataset):
             )
         if not self.rows.identities:
             found.append("no identities: labels and matches cannot be checked, nothing is scored")
-        if self._directions():
-            try:
-                self.tested(self.default_dir)
-            except UserError as error:
-                found.append(f"no test: {error}")
         return found + note_on_duplicates(self.rows.records, self.path.parent, progress=progress)
 
 

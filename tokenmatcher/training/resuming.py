@@ -172,9 +172,10 @@ def bring_over(trainer: Trainer, path: Path) -> None:
     place = trainer.folder.of(stage.name)
     best = path.with_name(BEST)
     if path.parent.name == place.name and best.is_file():
-        other = checkpoint.read(best, for_training=False)
-        checkpoint.demand_method(best, other, trainer.folder.method)
-        check_tensors(other["model"], trainer.network.state_dict(), "model")
+        try:
+            check_tensors(checkpoint.read(best, for_training=False)["model"], trainer.network.state_dict(), "model")
+        except (LookupError, TypeError, ValueError, AttributeError) as error:
+            raise UserError(f"{best}: not of the run that {path} is of ({error})") from None
         trainer.folder.team.decide(lambda: _copy(best, place / BEST))
     else:
         trainer.position.best = Position.best  # of the epochs to come
