@@ -60,7 +60,7 @@ def test_a_seed_of_the_methods_is_put_together(tmp_path, monkeypatch):
 def test_neighbours_that_differ_by_more_than_rounding_are_found():
     field = import_module("benchmarks.field")
     random = torch.Generator().manual_seed(0)
-    both = [torch.nn.functional.normalize(torch.randn(count, 32, generator=random) + 1, dim=1) for count in (40, 30)]
+    both = [torch.nn.functional.normalize(torch.randn(count, 32, generator=random) + 8, dim=1) for count in (40, 30)]
     ours, dense = (way(*both, None) for way in field.PARTS["tokenmatcher"]["neighbours"])
     assert ours.shape == (2, 2 * 70) and ours[0].sum() > 2 * 70
     assert field.neighbours_by_rounding(*both, None, ours, dense) == 1

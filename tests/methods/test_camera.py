@@ -41,7 +41,8 @@ def test_the_labelling_with_the_best_silhouette_is_kept(tmp_path):
 
 
 def test_early_labellings_may_not_be_kept(tmp_path):
-    method, (first, *_) = camera_stages(tmp_path, RUN_RECIPE.override({"camera_keep_from": 1}))
+    later = {"camera_keep_from": 1, "camera_epochs_visible": 3, "camera_epochs_infrared": 3}
+    method, (first, *_) = camera_stages(tmp_path, RUN_RECIPE.override(later))
     offer(first, [(ONE, 0.9)])
     assert (method.local.labels[VIS] == -1).all()
     offer(first, [(ONE, 0.9), (TWO, 0.2), (THREE, 0.1)])
