@@ -24,7 +24,7 @@ else
         trap - HUP INT TERM
     fi
     PYTHON=.venv/bin/python
-    if ! "$PYTHON" -m pip --version > /dev/null; then
+    if ! "$PYTHON" -m pip --version > /dev/null 2>&1; then
         echo "error: .venv has no pip; remove it, and this script makes another" >&2
         exit 2
     fi
