@@ -100,7 +100,6 @@ def demo(checkpoint, data):
         raise UserError(f"{checkpoint}: no such file; sh run_demo.sh makes it")
     recipe = preset("sysu", "demo")
     steps = DemoSteps(WARM + 1, data_dir=data, start=checkpoint)
-    steps.model.eval()
     size = {"height": recipe.model.height, "width": recipe.model.width}
     evaluate = Evaluator(sysu_benchmark(data), Machine(), store_dir=data / "store", **size)
 

@@ -32,10 +32,8 @@ def run(main: Callable[[], None]) -> NoReturn:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # names of files are shown on any terminal
     warnings.filterwarnings("ignore", message="Image size .* exceeds limit")  # `images.pictures` refuses such images
-    heeded = [n for n in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(n) is not signal.SIG_IGN]  # as nohup sets
-    if threading.current_thread() is not threading.main_thread():
-        heeded = []
-    former = {number: signal.signal(number, _stopped) for number in heeded}
+    heeded = (signal.SIGTERM, signal.SIGHUP) if threading.current_thread() is threading.main_thread() else ()
+    former = {n: signal.signal(n, _stopped) for n in heeded if signal.getsignal(n) is not signal.SIG_IGN}  # as by nohup
     try:
         try:
             main()

@@ -36,6 +36,29 @@ def bring(store, model):
     return call
 
 
+@pytest.fixture
+def interrupted(bring, monkeypatch):
+    """Index a folder in batches of four, each saved, until Ctrl-C at the fourteenth picture."""
+
+    def call(folder):
+        decode, read = index.decode, []
+
+        def failing(path, *size):
+            read.append(path)
+            if len(read) > 13:
+                raise KeyboardInterrupt
+            return decode(path, *size)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(index, "SAVED_EVERY", 0.0)
+            patch.setattr(index, "BATCH", 4)
+            patch.setattr(index, "decode", failing)
+            with pytest.raises(KeyboardInterrupt):
+                bring(folder)
+
+    return call
+
+
 def test_features_are_those_of_the_model(bring, store, model, tmp_path):
     folder = crowd(tmp_path / "in", people=12)
     assert bring(folder) == (48, 0, 0, 0, 0)
@@ -158,52 +181,28 @@ def test_one_picture_has_one_modality(bring, tmp_path):
         bring(folder)
 
 
-def test_it_goes_on_where_it_stopped(bring, store, tmp_path, monkeypatch):
-    monkeypatch.setattr(index, "SAVED_EVERY", 0.0)
-    monkeypatch.setattr(index, "BATCH", 4)
-    folder, decode, read = crowd(tmp_path / "in", people=6), index.decode, []
-
-    def failing(path, *size):
-        read.append(path)
-        if len(read) > 13:
-            raise KeyboardInterrupt
-        return decode(path, *size)
-
-    monkeypatch.setattr(index, "decode", failing)
-    with pytest.raises(KeyboardInterrupt):
-        bring(folder)
+def test_it_goes_on_where_it_stopped(bring, interrupted, store, tmp_path):
+    folder = crowd(tmp_path / "in", people=6)
+    interrupted(folder)
     kept = store.count(Filter())
     assert 4 <= kept <= 12
-    monkeypatch.setattr(index, "decode", decode)
     assert bring(folder) == (24 - kept, 0, kept, 0, 0)
     assert len({entry.path for entry in store.entries()}) == store.count(Filter()) == 24
 
 
-def test_changed_pictures_stay_until_they_are_read_anew(bring, store, tmp_path, monkeypatch):
+def test_changed_pictures_stay_until_they_are_read_anew(bring, interrupted, store, tmp_path):
     """Also where the process ends before; what cannot be read any more goes at the end."""
-    monkeypatch.setattr(index, "SAVED_EVERY", 0.0)
-    monkeypatch.setattr(index, "BATCH", 4)
-    folder, decode, read = crowd(tmp_path / "in", people=6), index.decode, []
+    folder = crowd(tmp_path / "in", people=6)
     assert bring(folder) == (24, 0, 0, 0, 0)
     pictures = sorted(path for path in folder.rglob("*.png"))
     for path in pictures:
         os.utime(path, ns=(10**18, 10**18))
     pictures[-1].write_text("no picture")
-
-    def failing(path, *size):
-        read.append(path)
-        if len(read) > 13:
-            raise KeyboardInterrupt
-        return decode(path, *size)
-
-    monkeypatch.setattr(index, "decode", failing)
-    with pytest.raises(KeyboardInterrupt):
-        bring(folder)
+    interrupted(folder)
     entries = list(store.entries())
     assert len(entries) == len({entry.path for entry in entries}) == 24
     anew = sum(entry.changed == 10**18 for entry in entries)
     assert 4 <= anew <= 12
-    monkeypatch.setattr(index, "decode", decode)
     assert bring(folder) == (0, 23 - anew, anew, 0, 1)
     assert {entry.path for entry in store.entries()} == set(map(str, pictures[:-1]))
 

@@ -171,13 +171,18 @@ def bring_over(trainer: Trainer, path: Path) -> None:
     content, stage = checkpoint.read(path), trainer.stages[trainer.position.stage]
     place = trainer.folder.of(stage.name)
     best = path.with_name(BEST)
-    if path.parent.name == place.name and best.is_file():
+
+    def is_copied() -> bool:
+        if path.parent.name != place.name or not best.is_file():
+            return False
         try:
             check_tensors(checkpoint.read(best, for_training=False)["model"], trainer.network.state_dict(), "model")
         except (LookupError, TypeError, ValueError, AttributeError) as error:
             raise UserError(f"{best}: not of the run that {path} is of ({error})") from None
-        trainer.folder.team.decide(lambda: _copy(best, place / BEST))
-    else:
+        _copy(best, place / BEST)
+        return True
+
+    if not trainer.folder.team.decide(is_copied):
         trainer.position.best = Position.best  # of the epochs to come
     state = trainer.state(stage)
     trainer.folder.save(place / LAST, trainer.network, content.get("note", ""), scores=content.get("scores"), run=state)
