@@ -274,9 +274,12 @@ def test_later_stages_start_from_the_epoch_asked_for(tmp_path, labelled, which, 
 def test_a_best_epoch_that_is_not_there_is_named(tmp_path, labelled):
     small_trainer(tmp_path / "one", COUNT).train(["1"])  # nothing is tested
     again = small_trainer(tmp_path / "two", COUNT, recipe=RUN_RECIPE.override({"stage2_start": "best"}))
-    go_on(again, tmp_path / "one/stage1/last.pt")
-    with pytest.raises(UserError, match=r"two/stage1/best\.pt: no such file; later stages start from"):
-        again.start.of(again.stages[-1])
+    with pytest.raises(UserError, match=r"one/stage1/best\.pt: no such file; later stages start from"):
+        go_on(again, tmp_path / "one/stage1/last.pt")
+    assert not list(tmp_path.glob("two/*/*.pt"))
+    own = small_trainer(tmp_path / "one", COUNT, recipe=again.method.recipe)
+    with pytest.raises(UserError, match=r"one/stage1/best\.pt: no such file; later stages start from"):
+        own.start.of(own.stages[-1])
 
 
 def test_a_run_that_goes_on_elsewhere_is_whole_there(tmp_path, labelled):

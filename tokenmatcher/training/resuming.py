@@ -183,6 +183,9 @@ def bring_over(trainer: Trainer, path: Path) -> None:
         return True
 
     if not trainer.folder.team.decide(is_copied):
+        done = trainer.position.epoch >= stage.epochs
+        if done and any(other.start == (stage.name, "best") for other in trainer.stages):
+            raise UserError(f"{best}: no such file; later stages start from the best weights of stage {stage.name}")
         trainer.position.best = Position.best  # of the epochs to come
     state = trainer.state(stage)
     trainer.folder.save(place / LAST, trainer.network, content.get("note", ""), scores=content.get("scores"), run=state)
